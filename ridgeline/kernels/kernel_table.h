@@ -1,0 +1,155 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "ridgeline/tensor/dtype.h"
+
+// The floor of the engine: functions that take pointers and sizes. They do not
+// allocate, lock, log or fail. Each ISA fills one KernelTable; everything above
+// calls through it, once per tile or per row, never per element.
+//
+// Contract 1 lives here: the result of a row depends on that row alone, never on
+// how many rows share a call. Every reduction has one order, fixed by absolute
+// position.
+
+namespace ridgeline {
+
+/// Rows of activations that one tile holds at most.
+inline constexpr int kMaxTileRows = 8;
+/// Tokens in one block of the paged KV cache.
+inline constexpr int kKvBlockTokens = 16;
+/// Attention's fixed order: softmax steps of 64 positions inside spans of 512,
+/// both at absolute positions; spans merge in ascending order.
+inline constexpr int kAttentionChunk = 64;
+inline constexpr int kAttentionSpan = 512;
+
+/// How the activations of a matrix product are packed.
+enum class ActivationFormat : std::uint8_t {
+  kF32,     ///< as they are
+  kBF16,    ///< rounded to BF16 (only beside BF16 weights)
+  kQ8x32,   ///< 8 bit, one F32 scale per 32 along k
+  kQ8x256,  ///< 8 bit, one F32 scale per 256 along k
+};
+
+/// Packs 1..kMaxTileRows rows of activations into a tile that the matrix kernels
+/// read. `x_stride` is in floats. k is padded with zeros where the format needs it.
+struct ActivationKernel {
+  ActivationFormat format;
+  std::size_t (*tile_bytes)(int rows, std::int64_t k);
+  void (*pack)(const float* x, std::ptrdiff_t x_stride, int rows, std::int64_t k, std::byte* tile);
+};
+
+/// acc[r][c] = (resume ? acc[r][c] : 0) + sum of x[r][i] w[c][i] over
+/// i in [k_begin, k_end), in ascending blocks of k, one chain per element: doing
+/// [0,a) and then [a,k) with resume gives the bits of [0,k) in one call.
+///   panel      one packed panel of the weight (all of k)
+///   tile       packed activations (all of k) of the rows of this function
+///   acc        [rows][panel width] floats, rows acc_stride floats apart
+///   prefetch   what this core reads next (as many bytes as this call reads), or null
+/// k_begin and k_end are multiples of the weight's k_step, or k itself.
+using TileKernel = void (*)(const std::byte* panel, const std::byte* tile, std::int64_t k,
+                            std::int64_t k_begin, std::int64_t k_end, float* acc,
+                            std::ptrdiff_t acc_stride, bool resume, const std::byte* prefetch);
+
+/// One weight type with one way of treating the activations.
+struct WeightKernel {
+  DType weight;
+  ActivationFormat activation;
+  int k_step;        ///< k ranges of a call start and end at multiples of this
+  int prefetch_rows; ///< from this many rows on, `prefetch` pays
+  /// Bytes of a panel of panel_width rows of k inputs each; a multiple of 64.
+  std::size_t (*panel_bytes)(std::int64_t k);
+  /// Repacks `rows` (1..panel_width; missing ones become zeros) rows of the file
+  /// format, `row_stride` bytes apart, into one panel (64-byte aligned).
+  void (*pack_panel)(const std::byte* rows_data, std::size_t row_stride, int rows, std::int64_t k,
+                     std::byte* panel);
+  /// Row `row` of a panel back as floats: exactly what the file decodes to.
+  void (*decode_row)(const std::byte* panel, int row, std::int64_t k, float* out);
+  TileKernel tile[kMaxTileRows + 1];  ///< [rows], 1..kMaxTileRows; [0] is null
+};
+
+/// One KV element type: how a token's K and V rows of one head enter a block and
+/// how the block is laid out.
+///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16)
+///   V of one head in a block:  [16 tokens][head_dim]
+/// head_dim is padded to `head_dim_padded(head_dim)`; padding is zero.
+struct KvKernel {
+  DType dtype;
+  std::size_t (*head_block_bytes)(int head_dim);  ///< of K, and of V: 64-byte multiple
+  void (*store_k)(const float* k, int head_dim, int slot, std::byte* k_head_block);
+  void (*store_v)(const float* v, int head_dim, int slot, std::byte* v_head_block);
+};
+
+/// A run of query rows of one sequence against one KV head, one span of the cache.
+/// Query row j (0 <= j < positions * group) is position first_position + j / group,
+/// head j % group of the group of query heads that share the KV head. It sees
+/// cache positions [span_begin, min(span_end, its own position + 1)).
+struct AttentionSpan {
+  DType kv_dtype;
+  int head_dim;
+  int group;              ///< query heads per KV head
+  int positions;          ///< query positions in this call (rows = positions * group)
+  std::int64_t first_position;
+  std::int64_t span_begin;  ///< multiple of kAttentionSpan
+  std::int64_t span_end;    ///< <= span_begin + kAttentionSpan, <= cached length
+  float scale;              ///< of the scores, 1/sqrt(head_dim) as a rule
+  const float* q;           ///< row j at q + (j / group) * q_position_stride + (j % group) * head_dim
+  std::ptrdiff_t q_position_stride;  ///< floats
+  const std::int32_t* block_table;   ///< of the sequence: block ids by position / 16
+  const std::byte* k_cache;  ///< this layer and KV head: block b at k_cache + b * block_stride
+  const std::byte* v_cache;
+  std::size_t block_stride;  ///< bytes
+  float* state;             ///< [rows][attention_state_floats(head_dim)]: max, sum, acc[head_dim]
+  float* scratch;           ///< attention_scratch_floats(...) of this thread
+};
+
+struct KernelTable {
+  std::string_view name;  ///< "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16"
+  int panel_width;        ///< output rows in a panel: 16 (AVX-512) or 8
+
+  std::span<const ActivationKernel> activations;
+  /// Best treatment of each weight type first; the entry with ActivationFormat::kF32
+  /// is the exact one that --activations f32 asks for.
+  std::span<const WeightKernel> weights;
+  std::span<const KvKernel> kv;
+
+  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x.
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);
+  /// out[i] = silu(gate[i]) * up[i]; out may be gate.
+  void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* out);
+  /// y[i] += x[i]
+  void (*add)(const float* x, std::int64_t n, float* y);
+  /// Rotates pairs in place. `cos_sin` is [rot/2] cosines, then [rot/2] sines.
+  /// rope_interleaved: pairs (2i, 2i+1), as GGUF's llama; rope_half: (i, i + rot/2), as NeoX.
+  void (*rope_interleaved)(float* x, const float* cos_sin, int rot);
+  void (*rope_half)(float* x, const float* cos_sin, int rot);
+
+  /// Floats of one query row's running state.
+  std::size_t (*attention_state_floats)(int head_dim);
+  std::size_t (*attention_scratch_floats)(int head_dim, int rows);
+  /// Most query positions that one call should take (>= 1) for this group size.
+  int (*attention_tile_positions)(int group);
+  /// state = the softmax sums of this span alone (it is overwritten).
+  void (*attention_span)(const AttentionSpan& span);
+  /// into = into merged with the later span `from`, row by row.
+  void (*attention_merge)(float* into, const float* from, int head_dim, int rows);
+  /// out[row] = acc / sum; row j goes where q's row j lies: the same strides.
+  void (*attention_finish)(const float* state, int head_dim, int group, int positions, float* out,
+                           std::ptrdiff_t out_position_stride);
+};
+
+/// The tables this CPU can run, best first; never empty (generic is always there).
+std::span<const KernelTable* const> available_kernels();
+/// All tables that were built, whether this CPU can run them or not, best first.
+std::span<const std::string_view> built_isas();
+/// The best table, or the one that `isa` names; null if it is unknown or this CPU lacks it.
+const KernelTable* find_kernels(std::string_view isa);
+
+const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight, bool exact);
+const ActivationKernel* find_activation_kernel(const KernelTable& table, ActivationFormat format);
+const KvKernel* find_kv_kernel(const KernelTable& table, DType dtype);
+
+}  // namespace ridgeline

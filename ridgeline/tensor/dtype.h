@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace ridgeline {
+
+/// Element types of stored tensors. The numbers are GGUF's type ids.
+enum class DType : std::uint8_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ5_0 = 6,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ6_K = 14,
+  kBF16 = 30,
+};
+
+/// A stored block holds `block_elements` consecutive elements along k (the row)
+/// in `block_bytes` bytes. Plain types have blocks of one element.
+struct DTypeInfo {
+  DType dtype;
+  std::string_view name;  ///< as people write it: "Q4_K", "BF16"
+  int block_elements;
+  int block_bytes;
+};
+
+/// Every supported type, one row each. A new type starts here.
+std::span<const DTypeInfo> all_dtypes();
+
+const DTypeInfo& info(DType dtype);
+inline std::string_view name(DType dtype) { return info(dtype).name; }
+
+/// The type with this GGUF id, if it is supported.
+std::optional<DType> dtype_from_gguf(std::uint32_t id);
+/// The type of this name in any case ("q4_0", "F16").
+std::optional<DType> dtype_from_name(std::string_view name);
+/// GGUF's name of a type id, also of types that are not supported; "" if unknown.
+std::string_view gguf_type_name(std::uint32_t id);
+
+/// Bytes of one row of `elements`, which must be a multiple of the block.
+std::size_t row_bytes(DType dtype, std::int64_t elements);
+
+}  // namespace ridgeline
