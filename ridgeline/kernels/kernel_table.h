@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "ridgeline/tensor/dtype.h"
+#include "ridgeline/tensor/kv_block.h"
 
 // The floor of the engine: functions that take pointers and sizes. They do not
 // allocate, lock, log or fail. Each ISA fills one KernelTable; everything above
@@ -19,8 +20,6 @@ namespace ridgeline {
 
 /// Rows of activations that one tile holds at most.
 inline constexpr int kMaxTileRows = 8;
-/// Tokens in one block of the paged KV cache.
-inline constexpr int kKvBlockTokens = 16;
 /// Attention's fixed order: softmax steps of 64 positions inside spans of 512,
 /// both at absolute positions; spans merge in ascending order.
 inline constexpr int kAttentionChunk = 64;

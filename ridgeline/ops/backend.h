@@ -1,0 +1,144 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/ops/matrix.h"
+#include "ridgeline/tensor/dtype.h"
+#include "ridgeline/tensor/tensor_view.h"
+
+// The seam between what a model computes and the device that computes it. Nothing
+// above knows which device runs; nothing here knows what a layer is.
+
+namespace ridgeline {
+
+/// A weight matrix [rows = outputs][cols = inputs] in the device's own layout, at
+/// the precision of its file.
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  virtual DType dtype() const = 0;
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t cols() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+/// Zeroed memory of the device.
+class DeviceBuffer {
+ public:
+  virtual ~DeviceBuffer() = default;
+  virtual std::byte* data() = 0;
+  virtual std::size_t bytes() const = 0;
+  float* floats() { return reinterpret_cast<float*>(data()); }
+};
+
+struct KvCacheShape {
+  DType dtype = DType::kF16;
+  int layers = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int blocks = 0;  ///< of kKvBlockTokens tokens
+};
+
+/// The storage behind block ids: K and V of every layer for `blocks` blocks.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  virtual const KvCacheShape& shape() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+/// Consecutive rows of a batch that belong to one sequence: rows
+/// [first_row, first_row + rows) are its positions [first_position, ...).
+struct SequenceSlice {
+  std::int32_t first_row = 0;
+  std::int32_t rows = 0;
+  std::int64_t first_position = 0;
+  /// Block ids by position / kKvBlockTokens; covers the slice's last position.
+  std::span<const std::int32_t> block_table;
+};
+
+/// One product of linear(): out = x W^T, then + bias, or out += x W^T.
+struct LinearOutput {
+  const PackedWeight* weight = nullptr;
+  Matrix out;
+  const float* bias = nullptr;  ///< [rows of weight] in device memory, or null
+  bool add = false;             ///< add to what `out` holds (a residual stream)
+};
+
+enum class RopeStyle {
+  kInterleaved,  ///< pairs (2i, 2i+1): GGUF's llama
+  kHalf,         ///< pairs (i, i + dims/2): GPT-NeoX, Qwen
+};
+
+enum class ActivationPrecision {
+  kFast,   ///< what the weight's kernel likes best (8 bit for block formats, BF16 for BF16)
+  kExact,  ///< F32
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// The instruction set or device, as RIDGELINE_ISA names it. Part of contract 1's key.
+  virtual std::string_view isa() const = 0;
+  virtual int threads() const = 0;
+
+  // ---- at load ----
+  /// Repacks a matrix of the file; the source may be released afterwards.
+  virtual Result<std::unique_ptr<PackedWeight>> pack(const TensorView& matrix) = 0;
+  virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
+  /// A vector (norm weight, bias) as floats.
+  virtual Result<std::unique_ptr<DeviceBuffer>> upload_vector(const TensorView& vector) = 0;
+  virtual Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) = 0;
+  /// Bytes of one block of KV cache over all layers, K and V.
+  virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const = 0;
+  virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) = 0;
+
+  /// Workspace for batches of up to `max_rows` rows, inputs of up to `max_cols`
+  /// columns and sequences of up to `max_positions`. Called once, before any operation.
+  struct Limits {
+    std::int64_t max_rows = 0;
+    std::int64_t max_cols = 0;
+    std::int64_t max_positions = 0;
+    int query_heads = 0;
+    int kv_heads = 0;
+    int head_dim = 0;
+  };
+  virtual Status reserve(const Limits& limits) = 0;
+  virtual std::size_t workspace_bytes() const = 0;
+
+  // ---- at every step ----
+  /// out[i] = row tokens[i] of the table.
+  virtual void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
+                     Matrix out) = 0;
+  /// out[r] = x[r] / rms(x[r]) * weight; out may be x.
+  virtual void rms_norm(Matrix x, const float* weight, float eps, Matrix out) = 0;
+  /// Products that share x; x is brought into each activation format once.
+  virtual void linear(Matrix x, std::span<const LinearOutput> outputs) = 0;
+  /// out = silu(x gate^T) * (x up^T), without storing either factor.
+  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
+                            Matrix out) = 0;
+  /// table[r] = cos, then sin, of position(r) * inverse_frequencies[i], times `magnitude`.
+  virtual void rope_table(std::span<const SequenceSlice> slices,
+                          std::span<const float> inverse_frequencies, float magnitude,
+                          Matrix table) = 0;
+  /// Rotates the first table.cols of every head of every row.
+  virtual void rope(Matrix x, int heads, Matrix table, RopeStyle style) = 0;
+  /// Writes k and v [rows][kv_heads * head_dim] to the slices' slots of one layer.
+  virtual void append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
+                         std::span<const SequenceSlice> slices) = 0;
+  /// Causal attention of q [rows][heads * head_dim] over the cache, slice by slice.
+  virtual void attention(const KvCache& cache, int layer, Matrix q,
+                         std::span<const SequenceSlice> slices, float scale, Matrix out) = 0;
+  /// out[i] = x[rows[i]]; rows ascend, so out may be x.
+  virtual void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) = 0;
+  /// Copies a matrix to the host, rows one after the other.
+  virtual void read(Matrix x, std::span<float> out) = 0;
+};
+
+}  // namespace ridgeline
