@@ -9,7 +9,6 @@
 #include "ridgeline/base/result.h"
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/tensor/dtype.h"
-#include "ridgeline/tensor/tensor_view.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
 // above knows which device runs; nothing here knows what a layer is.
@@ -89,11 +88,17 @@ class Backend {
   virtual int threads() const = 0;
 
   // ---- at load ----
-  /// Repacks a matrix of the file; the source may be released afterwards.
-  virtual Result<std::unique_ptr<PackedWeight>> pack(const TensorView& matrix) = 0;
+  /// An empty matrix, to be filled row by row with pack_rows().
+  virtual Result<std::unique_ptr<PackedWeight>> allocate_weight(DType dtype, std::int64_t rows,
+                                                                std::int64_t cols,
+                                                                const char* name) = 0;
+  /// Rows a pack_rows() call must start at and, but for the last, come in multiples of.
+  virtual std::int64_t pack_granularity() const = 0;
+  /// Repacks rows [first_row, first_row + rows) from the file's layout; the source may
+  /// be released afterwards.
+  virtual void pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
+                         const std::byte* data) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
-  /// A vector (norm weight, bias) as floats.
-  virtual Result<std::unique_ptr<DeviceBuffer>> upload_vector(const TensorView& vector) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) = 0;
   /// Bytes of one block of KV cache over all layers, K and V.
   virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const = 0;

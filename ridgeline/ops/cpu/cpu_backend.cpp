@@ -1,0 +1,170 @@
+#include "ridgeline/ops/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/ops/cpu/tiling.h"
+#include "ridgeline/platform/topology.h"
+
+namespace ridgeline {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+class HostBuffer final : public DeviceBuffer {
+ public:
+  explicit HostBuffer(Buffer buffer) : buffer_(std::move(buffer)) {}
+  std::byte* data() override { return buffer_.data(); }
+  std::size_t bytes() const override { return buffer_.size(); }
+
+ private:
+  Buffer buffer_;
+};
+
+std::string isa_names() {
+  std::string names;
+  for (const KernelTable* table : available_kernels())
+    names += (names.empty() ? "" : ", ") + std::string(table->name);
+  return names;
+}
+
+}  // namespace
+
+CpuWeight::CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::int64_t rows,
+                     std::int64_t cols, Buffer panels)
+    : kernel_(&weight_kernel),
+      rows_(rows),
+      cols_(cols),
+      num_panels_((rows + panel_width - 1) / panel_width),
+      panel_bytes_(weight_kernel.panel_bytes(cols)),
+      panels_(std::move(panels)) {}
+
+CpuKvCache::CpuKvCache(const KvKernel& kernel, const KvCacheShape& shape, Buffer storage)
+    : kernel_(&kernel),
+      shape_(shape),
+      head_block_bytes_(kernel.head_block_bytes(shape.head_dim)),
+      block_stride_(head_block_bytes_ * static_cast<std::size_t>(shape.kv_heads)),
+      half_layer_bytes_(block_stride_ * static_cast<std::size_t>(shape.blocks)),
+      storage_(std::move(storage)) {}
+
+CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads,
+                       bool pin)
+    : kernels_(&kernels), activations_(activations), pool_(threads, pin), tile_buffers_(4) {}
+
+Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const Options& options) {
+  const KernelTable* kernels =
+      options.isa.empty() ? available_kernels().front() : find_kernels(options.isa);
+  if (kernels == nullptr)
+    return fail(fmt::format("instruction set '{}' (RIDGELINE_ISA) cannot run here; this CPU has: {}",
+                            options.isa, isa_names()));
+  if (options.threads < 0 || options.threads > kMaxThreads)
+    return fail(fmt::format("{} threads: expected 1 to {}, or 0 for one per physical core",
+                            options.threads, kMaxThreads));
+  const int threads = options.threads > 0 ? options.threads : topology().default_threads();
+  return std::unique_ptr<CpuBackend>(
+      new CpuBackend(*kernels, options.activations, threads, options.pin));
+}
+
+Result<std::unique_ptr<PackedWeight>> CpuBackend::allocate_weight(DType dtype, std::int64_t rows,
+                                                                  std::int64_t cols,
+                                                                  const char* name) {
+  const WeightKernel* kernel =
+      find_weight_kernel(*kernels_, dtype, activations_ == ActivationPrecision::kExact);
+  if (kernel == nullptr)
+    return fail(fmt::format("tensor '{}' has type {}, for which {} has no kernel", name,
+                            ridgeline::name(dtype), isa()));
+  const auto panels = (rows + kernels_->panel_width - 1) / kernels_->panel_width;
+  RIDGELINE_TRY(Buffer storage,
+                Buffer::allocate(static_cast<std::size_t>(panels) * kernel->panel_bytes(cols), name));
+  if (std::ranges::find(used_formats_, kernel->activation) == used_formats_.end())
+    used_formats_.push_back(kernel->activation);
+  return std::make_unique<CpuWeight>(*kernel, kernels_->panel_width, rows, cols,
+                                     std::move(storage));
+}
+
+void CpuBackend::pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
+                           const std::byte* data) {
+  auto& w = static_cast<CpuWeight&>(weight);
+  const std::int64_t width = kernels_->panel_width;
+  RIDGELINE_CHECK(first_row % width == 0 && first_row + rows <= w.rows());
+  const std::size_t stride = row_bytes(w.dtype(), w.cols());
+  pool_.parallel_for((rows + width - 1) / width, [&](std::int64_t i, int) {
+    const std::int64_t count = std::min(width, rows - i * width);
+    w.kernel().pack_panel(data + static_cast<std::size_t>(i * width) * stride, stride,
+                          static_cast<int>(count), w.cols(), w.panel(first_row / width + i));
+  });
+}
+
+Result<std::unique_ptr<DeviceBuffer>> CpuBackend::allocate(std::size_t bytes, const char* what) {
+  RIDGELINE_TRY(Buffer buffer, Buffer::allocate(bytes, what));
+  return std::make_unique<HostBuffer>(std::move(buffer));
+}
+
+Result<std::unique_ptr<DeviceBuffer>> CpuBackend::upload_floats(std::span<const float> values) {
+  RIDGELINE_TRY(auto buffer, allocate(values.size_bytes(), "a vector of the model"));
+  std::memcpy(buffer->data(), values.data(), values.size_bytes());
+  return buffer;
+}
+
+Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape) const {
+  const KvKernel* kernel = find_kv_kernel(*kernels_, shape.dtype);
+  if (kernel == nullptr)
+    return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16",
+                            name(shape.dtype)));
+  return 2 * static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.kv_heads) *
+         kernel->head_block_bytes(shape.head_dim);
+}
+
+Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
+  RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape));
+  RIDGELINE_TRY(Buffer storage, Buffer::allocate(block_bytes * static_cast<std::size_t>(shape.blocks),
+                                                 "the KV cache (--kv-memory, --ctx-size)"));
+  return std::make_unique<CpuKvCache>(*find_kv_kernel(*kernels_, shape.dtype), shape,
+                                      std::move(storage));
+}
+
+Status CpuBackend::reserve(const Limits& limits) {
+  limits_ = limits;
+  for (ActivationFormat format : used_formats_) {
+    const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
+    const auto tiles = static_cast<std::size_t>((limits.max_rows + kMaxTileRows - 1) / kMaxTileRows);
+    RIDGELINE_TRY(tile_buffers_[static_cast<std::size_t>(format)],
+                  Buffer::allocate(tiles * kernel.tile_bytes(kMaxTileRows, limits.max_cols),
+                                   "packed activations"));
+  }
+
+  const int group = std::max(1, limits.query_heads / std::max(1, limits.kv_heads));
+  const int tile_rows = kernels_->attention_tile_positions(group) * group;
+  const std::size_t state_floats = kernels_->attention_state_floats(limits.head_dim);
+  const std::size_t attention_floats =
+      2 * static_cast<std::size_t>(tile_rows) * state_floats +
+      kernels_->attention_scratch_floats(limits.head_dim, tile_rows);
+  scratch_floats_ = std::max(attention_floats, static_cast<std::size_t>(kScratchTileFloats));
+  scratch_.clear();
+  for (int i = 0; i < pool_.size(); ++i) {
+    RIDGELINE_TRY(Buffer buffer, Buffer::allocate(scratch_floats_ * sizeof(float), "scratch memory"));
+    scratch_.push_back(std::move(buffer));
+  }
+
+  const auto spans =
+      static_cast<std::size_t>((limits.max_positions + kAttentionSpan - 1) / kAttentionSpan);
+  // Splitting is for few items only (attention.cpp), of one position each.
+  const std::size_t split_items = static_cast<std::size_t>(kSplitItemsPerThread * pool_.size());
+  RIDGELINE_TRY(span_states_,
+                Buffer::allocate(split_items * spans * static_cast<std::size_t>(group) *
+                                     state_floats * sizeof(float),
+                                 "partial attention results"));
+  return {};
+}
+
+std::size_t CpuBackend::workspace_bytes() const {
+  std::size_t bytes = span_states_.size();
+  for (const Buffer& b : tile_buffers_) bytes += b.size();
+  for (const Buffer& b : scratch_) bytes += b.size();
+  return bytes;
+}
+
+}  // namespace ridgeline

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ridgeline/kernels/kernel_table.h"
+#include "ridgeline/ops/backend.h"
+#include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/tensor/buffer.h"
+
+namespace ridgeline {
+
+/// A matrix as panels of kernels().panel_width rows, one after the other.
+class CpuWeight final : public PackedWeight {
+ public:
+  CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::int64_t rows,
+            std::int64_t cols, Buffer panels);
+
+  DType dtype() const override { return kernel_->weight; }
+  std::int64_t rows() const override { return rows_; }
+  std::int64_t cols() const override { return cols_; }
+  std::size_t bytes() const override { return panels_.size(); }
+
+  const WeightKernel& kernel() const { return *kernel_; }
+  std::int64_t num_panels() const { return num_panels_; }
+  std::size_t panel_bytes() const { return panel_bytes_; }
+  const std::byte* panel(std::int64_t i) const {
+    return panels_.data() + static_cast<std::size_t>(i) * panel_bytes_;
+  }
+  std::byte* panel(std::int64_t i) {
+    return panels_.data() + static_cast<std::size_t>(i) * panel_bytes_;
+  }
+
+ private:
+  const WeightKernel* kernel_;
+  std::int64_t rows_, cols_, num_panels_;
+  std::size_t panel_bytes_;
+  Buffer panels_;
+};
+
+/// Every layer: K of all blocks, then V of all blocks; a block is [kv_head][...].
+class CpuKvCache final : public KvCache {
+ public:
+  CpuKvCache(const KvKernel& kernel, const KvCacheShape& shape, Buffer storage);
+
+  const KvCacheShape& shape() const override { return shape_; }
+  std::size_t bytes() const override { return storage_.size(); }
+
+  const KvKernel& kernel() const { return *kernel_; }
+  std::size_t block_stride() const { return block_stride_; }
+  /// K (or V) of one head, block 0; block b lies block_stride() * b further.
+  std::byte* k(int layer, int kv_head) { return storage_.data() + offset(layer, kv_head); }
+  const std::byte* k(int layer, int kv_head) const {
+    return storage_.data() + offset(layer, kv_head);
+  }
+  std::byte* v(int layer, int kv_head) { return k(layer, kv_head) + half_layer_bytes_; }
+  const std::byte* v(int layer, int kv_head) const { return k(layer, kv_head) + half_layer_bytes_; }
+
+ private:
+  std::size_t offset(int layer, int kv_head) const {
+    return static_cast<std::size_t>(layer) * 2 * half_layer_bytes_ +
+           static_cast<std::size_t>(kv_head) * head_block_bytes_;
+  }
+  const KvKernel* kernel_;
+  KvCacheShape shape_;
+  std::size_t head_block_bytes_, block_stride_, half_layer_bytes_;
+  Buffer storage_;
+};
+
+/// The CPU: tiles and threads around a KernelTable.
+class CpuBackend final : public Backend {
+ public:
+  struct Options {
+    int threads = 0;       ///< 0: the physical cores this process may use
+    std::string isa;       ///< "": the best there is
+    ActivationPrecision activations = ActivationPrecision::kFast;
+    bool pin = true;
+  };
+  /// Errors: an unknown instruction set, or one that this CPU lacks; too many threads.
+  static Result<std::unique_ptr<CpuBackend>> create(const Options& options);
+
+  std::string_view isa() const override { return kernels_->name; }
+  int threads() const override { return pool_.size(); }
+
+  Result<std::unique_ptr<PackedWeight>> allocate_weight(DType dtype, std::int64_t rows,
+                                                        std::int64_t cols,
+                                                        const char* name) override;
+  std::int64_t pack_granularity() const override { return kernels_->panel_width; }
+  void pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
+                 const std::byte* data) override;
+  Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) override;
+  Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) override;
+  Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const override;
+  Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) override;
+  Status reserve(const Limits& limits) override;
+  std::size_t workspace_bytes() const override;
+
+  void embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) override;
+  void rms_norm(Matrix x, const float* weight, float eps, Matrix out) override;
+  void linear(Matrix x, std::span<const LinearOutput> outputs) override;
+  void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
+                    Matrix out) override;
+  void rope_table(std::span<const SequenceSlice> slices, std::span<const float> inverse_frequencies,
+                  float magnitude, Matrix table) override;
+  void rope(Matrix x, int heads, Matrix table, RopeStyle style) override;
+  void append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
+                 std::span<const SequenceSlice> slices) override;
+  void attention(const KvCache& cache, int layer, Matrix q, std::span<const SequenceSlice> slices,
+                 float scale, Matrix out) override;
+  void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) override;
+  void read(Matrix x, std::span<float> out) override;
+
+  ThreadPool& pool() { return pool_; }
+  const KernelTable& kernels() const { return *kernels_; }
+
+ private:
+  struct Tiles;       // x, packed in one activation format
+  struct WorkItem;    // panels x rows of one product
+  struct SpanWork;    // one tile of query rows against one KV head
+
+  CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads, bool pin);
+
+  /// Calls body(first_row, end_row) over all rows, in parallel when that pays.
+  template <class Body>
+  void for_rows(std::int64_t rows, std::int64_t cols, Body&& body);
+
+  Tiles pack_activations(Matrix x, ActivationFormat format);
+  /// One weight's product over an item's panels and rows into acc.
+  void multiply(const CpuWeight& weight, const Tiles& tiles, const WorkItem& item, float* acc,
+                std::ptrdiff_t acc_stride) const;
+  void attend_whole(const SpanWork& work, std::span<float> scratch) const;
+
+  const KernelTable* kernels_;
+  ActivationPrecision activations_;
+  ThreadPool pool_;
+
+  // Workspace, taken once in reserve().
+  Limits limits_;
+  std::vector<ActivationFormat> used_formats_;
+  std::vector<Buffer> tile_buffers_;          ///< by ActivationFormat
+  std::vector<Buffer> scratch_;               ///< by worker
+  std::size_t scratch_floats_ = 0;
+  Buffer span_states_;                        ///< partial attention results
+};
+
+}  // namespace ridgeline
