@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "ridgeline/base/result.h"
@@ -79,6 +80,13 @@ enum class ActivationPrecision {
   kExact,  ///< F32
 };
 
+struct BackendOptions {
+  int threads = 0;       ///< 0: the physical cores this process may use
+  std::string isa;       ///< "": the best there is (RIDGELINE_ISA)
+  ActivationPrecision activations = ActivationPrecision::kFast;
+  bool pin = true;       ///< bind each thread to a CPU
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -145,5 +153,8 @@ class Backend {
   /// Copies a matrix to the host, rows one after the other.
   virtual void read(Matrix x, std::span<float> out) = 0;
 };
+
+/// Errors: an instruction set that is unknown or that this CPU lacks; too many threads.
+Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options);
 
 }  // namespace ridgeline

@@ -54,7 +54,7 @@ CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activatio
                        bool pin)
     : kernels_(&kernels), activations_(activations), pool_(threads, pin), tile_buffers_(4) {}
 
-Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const Options& options) {
+Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const BackendOptions& options) {
   const KernelTable* kernels =
       options.isa.empty() ? available_kernels().front() : find_kernels(options.isa);
   if (kernels == nullptr)
@@ -66,6 +66,10 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const Options& options) {
   const int threads = options.threads > 0 ? options.threads : topology().default_threads();
   return std::unique_ptr<CpuBackend>(
       new CpuBackend(*kernels, options.activations, threads, options.pin));
+}
+
+Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
+  return CpuBackend::create(options);
 }
 
 Result<std::unique_ptr<PackedWeight>> CpuBackend::allocate_weight(DType dtype, std::int64_t rows,

@@ -71,14 +71,7 @@ class CpuKvCache final : public KvCache {
 /// The CPU: tiles and threads around a KernelTable.
 class CpuBackend final : public Backend {
  public:
-  struct Options {
-    int threads = 0;       ///< 0: the physical cores this process may use
-    std::string isa;       ///< "": the best there is
-    ActivationPrecision activations = ActivationPrecision::kFast;
-    bool pin = true;
-  };
-  /// Errors: an unknown instruction set, or one that this CPU lacks; too many threads.
-  static Result<std::unique_ptr<CpuBackend>> create(const Options& options);
+  static Result<std::unique_ptr<CpuBackend>> create(const BackendOptions& options);
 
   std::string_view isa() const override { return kernels_->name; }
   int threads() const override { return pool_.size(); }
