@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -11,9 +12,9 @@ namespace ridgeline {
 struct Topology {
   /// CPUs this process may run on, one per physical core first, then the siblings.
   std::vector<int> usable_cpus;
-  int physical_cores = 1;          ///< usable ones
-  std::optional<double> cpu_quota; ///< of a cgroup, in CPUs
-  std::size_t l1d_bytes = 0;       ///< of one core; 0 if unknown
+  int physical_cores = 1;           ///< usable ones
+  std::optional<double> cpu_quota;  ///< of a cgroup, in CPUs
+  std::size_t l1d_bytes = 0;        ///< of one core; 0 if unknown
   std::size_t l2_bytes = 0;
   std::size_t l3_bytes = 0;
   int numa_nodes = 1;
