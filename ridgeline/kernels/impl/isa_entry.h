@@ -1,0 +1,84 @@
+#pragma once
+
+#include "ridgeline/kernels/kernel_table.h"
+
+// What the translation units of each ISA export: constants full of function
+// pointers, initialised by the compiler, nothing else. tables.cpp, which is compiled
+// for the baseline, puts a KernelTable together from them.
+
+namespace ridgeline {
+
+struct ElementwiseKernels {
+  decltype(KernelTable::rms_norm) rms_norm;
+  decltype(KernelTable::silu_mul) silu_mul;
+  decltype(KernelTable::add) add;
+  decltype(KernelTable::rope_interleaved) rope_interleaved;
+  decltype(KernelTable::rope_half) rope_half;
+};
+
+struct AttentionKernels {
+  decltype(KernelTable::attention_state_floats) state_floats;
+  decltype(KernelTable::attention_scratch_floats) scratch_floats;
+  decltype(KernelTable::attention_tile_positions) tile_positions;
+  decltype(KernelTable::attention_span) span;
+  decltype(KernelTable::attention_merge) merge;
+  decltype(KernelTable::attention_finish) finish;
+};
+
+struct KvKernels {
+  const KvKernel* kernels;
+  int count;
+};
+
+struct ActivationKernels {
+  const ActivationKernel* kernels;
+  int count;
+};
+
+struct WeightKernels {
+  const WeightKernel* kernels;
+  int count;
+};
+
+// kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
+// use those of the family that they extend.
+#define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)  \
+  namespace isa {                              \
+  extern const ElementwiseKernels kElementwise; \
+  extern const AttentionKernels kAttention;    \
+  extern const KvKernels kKv;                  \
+  }
+RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
+RIDGELINE_DECLARE_VECTOR_KERNELS(avx2)
+RIDGELINE_DECLARE_VECTOR_KERNELS(avx512)
+#undef RIDGELINE_DECLARE_VECTOR_KERNELS
+
+// kernels/<isa>/activations.cpp, float_products.cpp (float weights, and the exact
+// treatment of quantized ones) and integer_products.cpp.
+namespace generic {
+extern const ActivationKernels kActivations;
+extern const WeightKernels kFloatProducts;
+extern const WeightKernels kIntegerProducts;
+}  // namespace generic
+namespace avx2 {
+extern const ActivationKernels kActivations;
+extern const WeightKernels kFloatProducts;
+extern const WeightKernels kIntegerProducts;
+}  // namespace avx2
+namespace avx2vnni {
+extern const WeightKernels kIntegerProducts;
+}  // namespace avx2vnni
+namespace avx512 {
+extern const ActivationKernels kActivations;
+extern const WeightKernels kFloatProducts;
+extern const WeightKernels kIntegerProducts;
+}  // namespace avx512
+namespace avx512vnni {
+extern const WeightKernels kIntegerProducts;
+}  // namespace avx512vnni
+namespace avx512bf16 {
+extern const ActivationKernels kActivations;  // adds kBF16
+extern const WeightKernels kBf16Products;
+}  // namespace avx512bf16
+
+}  // namespace ridgeline

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#define RIDGELINE_INLINE inline __attribute__((always_inline))
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+inline constexpr int kLanes = 8;
+using VecF = __m256;
+using VecI = __m256i;
+using Mask = __m256i;  // all ones or all zeros in each lane
+
+// --- floats -------------------------------------------------------------------
+
+RIDGELINE_INLINE VecF zero_f() { return _mm256_setzero_ps(); }
+RIDGELINE_INLINE VecF splat(float x) { return _mm256_set1_ps(x); }
+RIDGELINE_INLINE VecF load(const float* p) { return _mm256_loadu_ps(p); }
+RIDGELINE_INLINE void store(float* p, VecF v) { _mm256_storeu_ps(p, v); }
+
+RIDGELINE_INLINE VecF add(VecF a, VecF b) { return _mm256_add_ps(a, b); }
+RIDGELINE_INLINE VecF sub(VecF a, VecF b) { return _mm256_sub_ps(a, b); }
+RIDGELINE_INLINE VecF mul(VecF a, VecF b) { return _mm256_mul_ps(a, b); }
+RIDGELINE_INLINE VecF div(VecF a, VecF b) { return _mm256_div_ps(a, b); }
+/// a b + c
+RIDGELINE_INLINE VecF fma(VecF a, VecF b, VecF c) { return _mm256_fmadd_ps(a, b, c); }
+/// c - a b
+RIDGELINE_INLINE VecF fnma(VecF a, VecF b, VecF c) { return _mm256_fnmadd_ps(a, b, c); }
+/// The second operand where either is NaN (x86's rule, in every ISA).
+RIDGELINE_INLINE VecF max(VecF a, VecF b) { return _mm256_max_ps(a, b); }
+RIDGELINE_INLINE VecF min(VecF a, VecF b) { return _mm256_min_ps(a, b); }
+RIDGELINE_INLINE VecF abs(VecF a) {
+  return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
+}
+
+// --- integers -----------------------------------------------------------------
+
+RIDGELINE_INLINE VecI zero_i() { return _mm256_setzero_si256(); }
+RIDGELINE_INLINE VecI splat_i(std::int32_t x) { return _mm256_set1_epi32(x); }
+RIDGELINE_INLINE VecI load_i(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+RIDGELINE_INLINE void store_i(void* p, VecI v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
+RIDGELINE_INLINE VecI add(VecI a, VecI b) { return _mm256_add_epi32(a, b); }
+RIDGELINE_INLINE VecI sub(VecI a, VecI b) { return _mm256_sub_epi32(a, b); }
+RIDGELINE_INLINE VecI mul(VecI a, VecI b) { return _mm256_mullo_epi32(a, b); }
+RIDGELINE_INLINE VecI bit_and(VecI a, VecI b) { return _mm256_and_si256(a, b); }
+RIDGELINE_INLINE VecI bit_or(VecI a, VecI b) { return _mm256_or_si256(a, b); }
+RIDGELINE_INLINE VecI bit_xor(VecI a, VecI b) { return _mm256_xor_si256(a, b); }
+template <int n>
+RIDGELINE_INLINE VecI shift_left(VecI a) {
+  return _mm256_slli_epi32(a, n);
+}
+template <int n>
+RIDGELINE_INLINE VecI shift_right(VecI a) {  // zeros come in
+  return _mm256_srli_epi32(a, n);
+}
+template <int n>
+RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
+  return _mm256_srai_epi32(a, n);
+}
+RIDGELINE_INLINE VecI max(VecI a, VecI b) { return _mm256_max_epi32(a, b); }
+
+// --- between the two ----------------------------------------------------------
+
+RIDGELINE_INLINE VecF to_float(VecI a) { return _mm256_cvtepi32_ps(a); }
+/// To nearest, ties to even; 0x80000000 where it does not fit or is NaN.
+RIDGELINE_INLINE VecI to_int(VecF a) { return _mm256_cvtps_epi32(a); }
+RIDGELINE_INLINE VecI bits(VecF a) { return _mm256_castps_si256(a); }
+RIDGELINE_INLINE VecF from_bits(VecI a) { return _mm256_castsi256_ps(a); }
+
+// --- masks --------------------------------------------------------------------
+
+RIDGELINE_INLINE Mask less(VecF a, VecF b) {
+  return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+/// Lanes 0..n-1; n may be below 0 or above kLanes.
+RIDGELINE_INLINE Mask first_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+RIDGELINE_INLINE VecF select(Mask m, VecF if_set, VecF if_clear) {
+  return _mm256_blendv_ps(if_clear, if_set, _mm256_castsi256_ps(m));
+}
+/// Touches only the first n floats; the other lanes are 0.
+RIDGELINE_INLINE VecF load_first(const float* p, int n) {
+  return _mm256_maskload_ps(p, first_lanes(n));
+}
+RIDGELINE_INLINE void store_first(float* p, VecF v, int n) {
+  _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+
+// --- across lanes: one fixed tree ---------------------------------------------
+
+RIDGELINE_INLINE float reduce_add(VecF v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+RIDGELINE_INLINE float reduce_max(VecF v) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+RIDGELINE_INLINE std::int32_t reduce_add(VecI v) {
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
+}
+RIDGELINE_INLINE std::int32_t reduce_max(VecI v) {
+  __m128i s = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_max_epi32(s, _mm_unpackhi_epi64(s, s));
+  return _mm_cvtsi128_si32(_mm_max_epi32(s, _mm_shuffle_epi32(s, 1)));
+}
+
+// --- 16-bit floats in memory: kLanes of them ----------------------------------
+
+RIDGELINE_INLINE VecF load_f16(const void* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+RIDGELINE_INLINE void store_f16(void* p, VecF v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+RIDGELINE_INLINE VecF load_bf16(const void* p) {
+  return from_bits(_mm256_slli_epi32(
+      _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))), 16));
+}
+/// Rounds to nearest even; NaN stays NaN. One BF16 in the low half of each lane.
+RIDGELINE_INLINE VecI to_bf16(VecF v) {
+  const VecI b = bits(v);
+  const VecI odd = bit_and(_mm256_srli_epi32(b, 16), splat_i(1));
+  const VecI rounded = add(b, add(odd, splat_i(0x7fff)));
+  const VecI quiet = bit_or(b, splat_i(0x400000));
+  const __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
+  return _mm256_srli_epi32(
+      bits(_mm256_blendv_ps(from_bits(rounded), from_bits(quiet), nan)), 16);
+}
+RIDGELINE_INLINE void store_bf16(void* p, VecF v) {
+  const VecI h = to_bf16(v);
+  _mm_storeu_si128(
+      static_cast<__m128i*>(p),
+      _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
+}
+
+}  // namespace
+}  // namespace ridgeline::RIDGELINE_ISA
