@@ -237,15 +237,16 @@ TEST(ThreadPoolDeathTest, AnExceptionEndsTheProgramInsteadOfHangingIt) {
 }
 
 // A loop in which both threads meet is the dearest kind of loop; its time is the cost
-// that a forward pass pays per operation. Only reported: the machine may be shared.
-TEST(ThreadPool, ReportsTheCostOfALoop) {
+// that a forward pass pays per operation. Short batches, the quickest of many: on a
+// shared machine some run undisturbed.
+TEST(ThreadPool, ALoopInWhichTwoThreadsMeetIsQuick) {
   if (topology().default_threads() < 2) GTEST_SKIP() << "needs two CPUs";
   ThreadPool pool(2);
-  const int loops = static_cast<int>(20000 / kSlower);
+  constexpr int kLoops = 50;
   double best_us = std::numeric_limits<double>::max();
-  for (int repeat = 0; repeat < 5; ++repeat) {
+  for (int batch = 0; batch < 2000 / kSlower; ++batch) {
     const auto begin = std::chrono::steady_clock::now();
-    for (int loop = 0; loop < loops; ++loop) {
+    for (int loop = 0; loop < kLoops; ++loop) {
       std::atomic<int> arrived{0};
       pool.parallel_for(2, [&](std::int64_t, int) {
         arrived.fetch_add(1, std::memory_order_relaxed);
@@ -255,11 +256,11 @@ TEST(ThreadPool, ReportsTheCostOfALoop) {
     }
     const std::chrono::duration<double, std::micro> spent =
         std::chrono::steady_clock::now() - begin;
-    best_us = std::min(best_us, spent.count() / loops);
+    best_us = std::min(best_us, spent.count() / kLoops);
   }
   RecordProperty("loop_us", std::to_string(best_us));
-  std::printf("a loop in which two threads meet: %.3f us\n", best_us);
-  EXPECT_LT(best_us, 1000.0);
+  // 0.2 to 0.7 us on two cores of Zen 4. Sleeping and waking in every loop would take 10 or more.
+  EXPECT_LT(best_us, 5.0 * static_cast<double>(kSlower));
 }
 
 }  // namespace
