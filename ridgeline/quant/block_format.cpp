@@ -1,0 +1,44 @@
+#include "ridgeline/quant/block_format.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/quant/half.h"
+#include "ridgeline/quant/q4_0.h"
+#include "ridgeline/quant/q4_k.h"
+#include "ridgeline/quant/q5_0.h"
+#include "ridgeline/quant/q6_k.h"
+#include "ridgeline/quant/q8_0.h"
+
+namespace ridgeline {
+namespace {
+
+void decode_f32(const std::byte* in, std::int64_t n, float* out) {
+  if (n > 0) std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(float));
+}
+void encode_f32(const float* in, std::int64_t n, std::byte* out) {
+  if (n > 0) std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(float));
+}
+
+constexpr std::array kFormats{
+    BlockFormat{DType::kF32, decode_f32, encode_f32},
+    BlockFormat{DType::kF16, decode_f16, encode_f16},
+    BlockFormat{DType::kBF16, decode_bf16, encode_bf16},
+    BlockFormat{DType::kQ8_0, decode_q8_0, encode_q8_0},
+    BlockFormat{DType::kQ4_0, decode_q4_0, encode_q4_0},
+    BlockFormat{DType::kQ5_0, decode_q5_0, encode_q5_0},
+    BlockFormat{DType::kQ4_K, decode_q4_k, encode_q4_k},
+    BlockFormat{DType::kQ6_K, decode_q6_k, encode_q6_k},
+};
+
+}  // namespace
+
+const BlockFormat& block_format(DType dtype) {
+  const auto* it = std::ranges::find(kFormats, dtype, &BlockFormat::dtype);
+  RIDGELINE_CHECK(it != kFormats.end());
+  return *it;
+}
+
+}  // namespace ridgeline

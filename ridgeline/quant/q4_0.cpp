@@ -1,0 +1,42 @@
+#include "ridgeline/quant/q4_0.h"
+
+#include <cstring>
+
+#include "ridgeline/quant/half.h"
+#include "ridgeline/quant/rounding.h"
+
+namespace ridgeline {
+
+void decode_q4_0(const std::byte* blocks, std::int64_t n, float* out) {
+  constexpr int kHalf = BlockQ4_0::kElements / 2;
+  for (std::int64_t i = 0; i < n; i += BlockQ4_0::kElements) {
+    BlockQ4_0 block;
+    std::memcpy(&block, blocks, sizeof block);
+    blocks += sizeof block;
+    const float d = f16_to_f32(block.d);
+    float* y = out + i;
+    for (int j = 0; j < kHalf; ++j) y[j] = static_cast<float>((block.qs[j] & 15) - 8) * d;
+    for (int j = 0; j < kHalf; ++j) y[j + kHalf] = static_cast<float>((block.qs[j] >> 4) - 8) * d;
+  }
+}
+
+void encode_q4_0(const float* in, std::int64_t n, std::byte* blocks) {
+  constexpr int kHalf = BlockQ4_0::kElements / 2;
+  for (std::int64_t i = 0; i < n; i += BlockQ4_0::kElements) {
+    const float* x = in + i;
+    // The extreme element gets level -8, which has no positive counterpart.
+    const float d = rounding::signed_absmax(x, BlockQ4_0::kElements) / -8.0f;
+    const float inverse = rounding::reciprocal(d);
+    BlockQ4_0 block;
+    block.d = f32_to_f16(d);
+    for (int j = 0; j < kHalf; ++j) {
+      const int low = rounding::level(x[j] * inverse, 8);
+      const int high = rounding::level(x[j + kHalf] * inverse, 8);
+      block.qs[j] = static_cast<std::uint8_t>(low | high << 4);
+    }
+    std::memcpy(blocks, &block, sizeof block);
+    blocks += sizeof block;
+  }
+}
+
+}  // namespace ridgeline

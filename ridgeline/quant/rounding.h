@@ -1,0 +1,61 @@
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+// Arithmetic that several encoders share. Each formula, its order of operations and
+// its rounding are those of ggml's reference quantizers (ggml-quants.c), so that the
+// same numbers give the same bytes as a file made by the usual tools. Encoders expect
+// finite input; anything else gives some valid block, never undefined behaviour.
+namespace ridgeline::rounding {
+
+/// The element of greatest magnitude with its sign, the first one among equals.
+/// Magnitudes compare as integers, which vectorizes where floats would not.
+inline float signed_absmax(const float* x, int n) {
+  std::int32_t greatest = 0;
+  for (int i = 0; i < n; ++i) {
+    const std::int32_t magnitude = std::bit_cast<std::int32_t>(x[i]) & 0x7fffffff;
+    greatest = magnitude > greatest ? magnitude : greatest;
+  }
+  for (int i = 0; i < n; ++i)
+    if ((std::bit_cast<std::int32_t>(x[i]) & 0x7fffffff) == greatest) return x[i];
+  return 0.0f;
+}
+
+/// 1/d, or 0 where d is zero or so small that f16 stores it as zero anyway.
+inline float reciprocal(float d) {
+  const float inverse = 1.0f / d;
+  return std::isfinite(inverse) ? inverse : 0.0f;
+}
+
+/// The level of v, a number of steps in [-half, half], as the 4- and 5-bit formats
+/// store it: v + half to the nearest integer, ties up, limited to [0, 2·half - 1].
+inline int level(float v, int half) {
+  const float shifted = v + (static_cast<float>(half) + 0.5f);
+  const float top = static_cast<float>(2 * half - 1);
+  const float low = shifted > 0.0f ? shifted : 0.0f;  // NaN goes to 0
+  return static_cast<int>(low < top ? low : top);
+}
+
+/// Nearest integer with ties away from zero, limited to [-127, 127]: roundf for Q8_0.
+inline int round_half_away(float v) {
+  const float low = v > -127.0f ? v : -127.0f;
+  const float x = low < 127.0f ? low : 127.0f;
+  const int whole = static_cast<int>(x);
+  const float rest = x - static_cast<float>(whole);
+  return whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
+}
+
+/// Nearest integer with ties to even, for |v| <= 2^22: adding 1.5·2^23 leaves the
+/// integer in the low bits. Beyond that range some integer comes out, as in ggml.
+inline int round_half_even(float v) {
+  const std::int32_t bits = std::bit_cast<std::int32_t>(v + 12582912.0f);
+  return (bits & 0x007fffff) - 0x00400000;
+}
+
+inline int clamp(int value, int low, int high) {
+  return value < low ? low : (value > high ? high : value);
+}
+
+}  // namespace ridgeline::rounding
