@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/engine/sampler.h"
+#include "ridgeline/engine/scheduler.h"
+#include "ridgeline/engine/sequence.h"
+#include "ridgeline/model/model.h"
+#include "ridgeline/ops/backend.h"
+#include "ridgeline/text/tokenizer.h"
+
+namespace ridgeline {
+
+struct EngineOptions {
+  BackendOptions backend;
+  std::int64_t context = 0;      ///< positions of one sequence; 0: see default_context()
+  DType kv_type = DType::kF16;
+  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
+  std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
+  int max_sequences = 1;              ///< running at once
+  std::function<void(double fraction)> load_progress;  ///< may be empty
+};
+
+/// What a step produced for one sequence.
+struct TokenEvent {
+  SequenceId sequence = 0;
+  std::optional<TokenId> token;  ///< absent when the sequence ended without a new one
+  std::string text;              ///< that became certain with it
+  std::optional<FinishReason> finished;
+  std::string error;             ///< with FinishReason::kError
+};
+
+struct MemoryUse {
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t kv_bytes = 0;
+  std::uint64_t workspace_bytes = 0;
+};
+
+/// A model, its KV cache and the loop over them: schedule, forward, sample, commit.
+/// Everything is allocated in load(). One thread calls it.
+class Engine {
+ public:
+  /// Errors: what the file, the model, the vocabulary or the memory lacks, as sentences.
+  static Result<std::unique_ptr<Engine>> load(const std::string& path, const EngineOptions& options);
+  ~Engine();
+
+  /// Queues a request. Errors: an empty prompt, a prompt that leaves no room in the
+  /// context, ids outside the vocabulary, parameters out of range.
+  Result<SequenceId> submit(std::vector<TokenId> prompt, SamplingParams params);
+  /// Ends a sequence before the next step; no event follows. Unknown ids are ignored.
+  void cancel(SequenceId id);
+  /// One forward pass over what the scheduler chose. No events: only prompt chunks ran.
+  std::vector<TokenEvent> step();
+  bool idle() const { return scheduler_->idle(); }
+
+  /// Runs one request to its end; `on_event` sees every event as it comes.
+  Status generate(std::vector<TokenId> prompt, SamplingParams params,
+                  const std::function<void(const TokenEvent&)>& on_event);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ModelConfig& config() const { return model_->config(); }
+  Backend& backend() { return *backend_; }
+  Model& model() { return *model_; }
+  KvCache& kv_cache() { return *kv_cache_; }
+  BlockPool& block_pool() { return *pool_; }
+  std::int64_t context() const { return context_; }
+  std::int64_t batch_tokens() const { return batch_tokens_; }
+  MemoryUse memory_use() const;
+
+ private:
+  Engine() = default;
+  void build_batch(const ScheduledStep& step);
+  void commit(const ScheduledStep& step, std::vector<TokenEvent>& events);
+  TokenEvent accept(Sequence& sequence, TokenId token);
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<KvCache> kv_cache_;
+  std::unique_ptr<BlockPool> pool_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<Sampler> sampler_;
+  std::int64_t context_ = 0;
+  std::int64_t batch_tokens_ = 0;
+  SequenceId next_id_ = 1;
+  Batch batch_;
+  std::vector<float> logits_;  ///< [max_logit_rows][vocab_size]
+};
+
+/// Where nobody said how long a context to keep: what the model was trained for, but
+/// no more than half of the free memory pays for.
+std::int64_t default_context(const ModelConfig& config, std::size_t kv_block_bytes,
+                             std::uint64_t available_bytes);
+
+}  // namespace ridgeline
