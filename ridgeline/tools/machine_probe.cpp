@@ -1,0 +1,105 @@
+#include "ridgeline/tools/machine_probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/platform/topology.h"
+#include "ridgeline/tensor/buffer.h"
+
+namespace ridgeline {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One item of a loop, and one huge page.
+constexpr std::size_t kSliceBytes = std::size_t{2} << 20;
+constexpr std::size_t kPageBytes = 4096;
+// A cache that holds an eighth of the buffer cannot flatter a cyclic read by much even
+// if its replacement keeps some lines from pass to pass; four times is the least that
+// still counts when the system is slow to hand out pages (a virtual machine whose host
+// backs them on first touch took 0.7 s for 256 MiB).
+constexpr std::size_t kCacheMultiple = 8;
+constexpr std::size_t kCacheMultipleMin = 4;
+constexpr std::size_t kBufferBytesMin = std::size_t{64} << 20;
+constexpr std::size_t kBufferBytesMax = std::size_t{256} << 20;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// Eight independent sums hide the latency of the additions. 16-byte loads suffice: on
+/// Zen 4 a loop of 64-byte loads reads main memory no faster.
+std::uint64_t sum_words(const std::byte* data, std::size_t bytes) {
+  using Vector = std::uint64_t __attribute__((vector_size(16)));
+  constexpr std::size_t kSums = 8;
+  const auto* vectors = reinterpret_cast<const Vector*>(data);
+  Vector sums[kSums] = {};
+  for (std::size_t i = 0; i < bytes / sizeof(Vector); i += kSums) {
+    for (std::size_t j = 0; j < kSums; ++j) sums[j] += vectors[i + j];
+  }
+  Vector total = {};
+  for (const Vector& sum : sums) total += sum;
+  return total[0] + total[1];
+}
+
+/// Writes to every page, since pages that were only read are all the same zero page.
+/// Returns how many slices are there when `seconds` are over, at least `slices_min`.
+std::size_t touch(ThreadPool& pool, std::byte* data, std::size_t slices_min, std::size_t slices,
+                  double seconds) {
+  constexpr std::size_t kSlicesPerStep = 16;
+  const auto begin = Clock::now();
+  std::size_t done = 0;
+  while (done < slices && (done < slices_min || seconds_since(begin) < seconds)) {
+    const std::size_t step = std::min(kSlicesPerStep, slices - done);
+    pool.parallel_for(static_cast<std::int64_t>(step), [&](std::int64_t item, int) {
+      std::byte* slice = data + (done + static_cast<std::size_t>(item)) * kSliceBytes;
+      for (std::size_t i = 0; i < kSliceBytes; i += kPageBytes) slice[i] = std::byte{1};
+    });
+    done += step;
+  }
+  return done;
+}
+
+}  // namespace
+
+double measure_read_bandwidth(ThreadPool& pool, double seconds) {
+  const auto begin = Clock::now();
+  const std::size_t l3 = topology().l3_bytes;
+  const auto in_range = [](std::size_t bytes) {
+    return std::clamp(bytes, kBufferBytesMin, kBufferBytesMax);
+  };
+  const std::size_t bytes = in_range(kCacheMultiple * l3);
+  const std::size_t bytes_min = in_range(kCacheMultipleMin * l3);
+  if (memory_info().available_bytes / 2 < bytes) return 0;
+  auto buffer = Buffer::allocate(bytes, "the bandwidth probe");
+  if (!buffer) return 0;
+
+  std::byte* data = buffer->data();
+  const std::size_t slices =
+      touch(pool, data, bytes_min / kSliceBytes, bytes / kSliceBytes, seconds / 2);
+  constexpr std::size_t kLineWords = 8;
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(pool.size()) * kLineWords);
+  double best = 0;
+  std::uint64_t passes = 0;
+  for (; passes < 2 || seconds_since(begin) < seconds; ++passes) {
+    const auto pass_begin = Clock::now();
+    pool.parallel_for(static_cast<std::int64_t>(slices), [&](std::int64_t item, int worker) {
+      sums[static_cast<std::size_t>(worker) * kLineWords] +=
+          sum_words(data + static_cast<std::size_t>(item) * kSliceBytes, kSliceBytes);
+    });
+    best = std::max(best, static_cast<double>(slices * kSliceBytes) / seconds_since(pass_begin));
+  }
+  // Every page holds a single one, so the sum tells that each was read, and keeps the
+  // compiler from dropping the loads.
+  const std::uint64_t total = std::accumulate(sums.begin(), sums.end(), std::uint64_t{0});
+  RIDGELINE_CHECK(total == passes * slices * (kSliceBytes / kPageBytes));
+  return best;
+}
+
+}  // namespace ridgeline
