@@ -1,0 +1,129 @@
+#include "ridgeline/cli/engine_arguments.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "ridgeline/cli/progress.h"
+
+namespace ridgeline::cli {
+namespace {
+
+constexpr const char* kDemoModel = "fireside-q8_0.gguf";
+
+/// Beside an installed program (share/ridgeline), in the source tree, or where
+/// RIDGELINE_DEMO_MODEL says.
+Result<std::string> demo_model_path() {
+  namespace fs = std::filesystem;
+  if (const char* path = std::getenv("RIDGELINE_DEMO_MODEL")) return std::string(path);
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& path : {program / "../share/ridgeline" / kDemoModel,
+                               fs::path(RIDGELINE_SOURCE_MODELS) / kDemoModel})
+    if (fs::exists(path, error)) return path.lexically_normal().string();
+  return fail(fmt::format("no model given (-m FILE), and the demo model {} is not where it was "
+                          "installed; RIDGELINE_DEMO_MODEL can name it",
+                          kDemoModel));
+}
+
+}  // namespace
+
+void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
+  auto* model_option = command.add_option("-m,--model", model, "GGUF file");
+  if (model_required)
+    model_option->required();
+  else
+    model_option->description("GGUF file (default: the demo model that ships with the source)");
+  if (with_context)
+    command.add_option("-c,--ctx-size", context,
+                       "tokens of context (default: the model's, as far as half the free memory goes)")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
+  command.add_option("-t,--threads", threads, "threads (default: physical cores)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--cache-type-k", kv_type_k, "-ctk: KV cache type of K: f32, f16, bf16")
+      ->capture_default_str();
+  command.add_option("--cache-type-v", kv_type_v, "-ctv: KV cache type of V: the same as K's")
+      ->capture_default_str();
+  command.add_option("--kv-memory", kv_memory, "bytes of KV cache, as 512M or 2G (default: by context)");
+  command.add_option("--batch-tokens", batch_tokens, "prompt tokens computed at once")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->capture_default_str();
+  command.add_option("--activations", activations,
+                     "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
+      ->check(CLI::IsMember({"fast", "f32"}))
+      ->capture_default_str();
+  command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
+}
+
+Result<std::string> EngineArguments::model_path() const {
+  return model.empty() ? demo_model_path() : Result<std::string>(model);
+}
+
+Result<EngineOptions> EngineArguments::options() const {
+  EngineOptions o;
+  o.backend.threads = threads;
+  if (const char* isa = std::getenv("RIDGELINE_ISA")) o.backend.isa = isa;
+  o.backend.activations =
+      activations == "f32" ? ActivationPrecision::kExact : ActivationPrecision::kFast;
+  o.backend.pin = !no_pin;
+  o.context = context;
+  o.batch_tokens = batch_tokens;
+  const auto kv_type = dtype_from_name(kv_type_k);
+  if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))
+    return fail(fmt::format("--cache-type-k {}: expected f32, f16 or bf16", kv_type_k));
+  if (dtype_from_name(kv_type_v) != kv_type)
+    return fail(fmt::format("--cache-type-v {}: expected the same as --cache-type-k ({}); K and V of "
+                            "different types are not supported",
+                            kv_type_v, kv_type_k));
+  o.kv_type = *kv_type;
+  if (!kv_memory.empty()) {
+    RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));
+  }
+  return o;
+}
+
+Result<std::unique_ptr<Engine>> EngineArguments::load() const {
+  RIDGELINE_TRY(const std::string path, model_path());
+  RIDGELINE_TRY(EngineOptions o, options());
+  ProgressBar bar("loading");
+  o.load_progress = [&bar](double fraction) { bar.update(fraction); };
+  return Engine::load(path, o);
+}
+
+Result<std::uint64_t> parse_bytes(const std::string& text, const char* flag) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, text.data() + text.size());
+  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  int power = -1;
+  for (int i = 0; i < 5; ++i) {
+    const std::string letter = i == 0 ? "" : std::string(1, " KMGT"[i]);
+    if (unit == letter || unit == letter + "B" || (i > 0 && unit == letter + "IB")) power = i;
+  }
+  const double bytes = value * std::pow(1024.0, power);
+  if (error != std::errc{} || power < 0 || !(bytes >= 1.0) || bytes > 1e18)
+    return fail(fmt::format("{} {}: expected a size such as 512M or 2G", flag, text));
+  return static_cast<std::uint64_t>(bytes);
+}
+
+Result<std::string> read_text(const std::string& path) {
+  std::FILE* file = path == "-" ? stdin : std::fopen(path.c_str(), "rbe");
+  if (file == nullptr) return fail(fmt::format("{}: {}", path, std::strerror(errno)));
+  std::string text;
+  char buffer[1 << 16];
+  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, file)) text.append(buffer, n);
+  const bool failed = std::ferror(file) != 0;
+  const int error = errno;
+  if (file != stdin) std::fclose(file);
+  if (failed) return fail(fmt::format("{}: {}", path, std::strerror(error)));
+  return text;
+}
+
+}  // namespace ridgeline::cli

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/engine/engine.h"
+
+namespace ridgeline::cli {
+
+/// The arguments of every command that loads a model, under llama.cpp's names where it
+/// has one.
+struct EngineArguments {
+  std::string model;  ///< "": the demo model
+  std::int64_t context = 0;
+  int threads = 0;
+  std::string kv_type_k = "f16", kv_type_v = "f16";
+  std::string kv_memory;
+  std::int64_t batch_tokens = 512;
+  std::string activations = "fast";
+  bool no_pin = false;
+
+  /// `with_context`: the command takes -c, --ctx-size itself otherwise.
+  void add_to(CLI::App& command, bool model_required, bool with_context = true);
+
+  /// The file to load: the one given, or the demo model that ships with the source.
+  Result<std::string> model_path() const;
+  Result<EngineOptions> options() const;
+  /// Loads with a progress bar on a terminal.
+  Result<std::unique_ptr<Engine>> load() const;
+};
+
+/// "512M", "2G", "1.5GiB", "1048576": bytes, in powers of 1024. `flag` is for errors.
+Result<std::uint64_t> parse_bytes(const std::string& text, const char* flag);
+/// A whole file, or standard input for "-".
+Result<std::string> read_text(const std::string& path);
+
+}  // namespace ridgeline::cli

@@ -1,0 +1,178 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "ridgeline/cli/commands.h"
+#include "ridgeline/cli/engine_arguments.h"
+#include "ridgeline/cli/sampling_arguments.h"
+#include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/platform/topology.h"
+#include "ridgeline/tools/machine_probe.h"
+
+namespace ridgeline::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+constexpr double kProbeSeconds = 0.1;
+
+struct RunArguments {
+  EngineArguments engine;
+  SamplingArguments sampling;
+  std::string prompt, file;
+  bool has_prompt = false;
+  bool json = false;
+  bool echo = true;
+};
+
+/// What one generation came to.
+struct Outcome {
+  std::vector<TokenId> prompt_ids, ids;
+  std::string text;
+  FinishReason finish_reason = FinishReason::kStop;
+  double load_seconds = 0, first_token_seconds = 0, decode_seconds = 0;
+
+  double prefill_rate() const { return static_cast<double>(prompt_ids.size()) / first_token_seconds; }
+  double decode_rate() const {
+    return ids.size() > 1 ? static_cast<double>(ids.size() - 1) / decode_seconds : 0.0;
+  }
+};
+
+Result<std::string> prompt_text(const RunArguments& arguments) {
+  if (arguments.has_prompt) return arguments.prompt;
+  if (!arguments.file.empty()) return read_text(arguments.file);
+  if (isatty(STDIN_FILENO) == 0) return read_text("-");
+  if (arguments.engine.model.empty()) return std::string("Once upon a time");
+  return fail("no prompt: expected -p TEXT, -f FILE, or text on standard input");
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Result<Outcome> generate(Engine& engine, const std::string& prompt, const SamplingParams& params,
+                         bool stream) {
+  Outcome outcome;
+  outcome.prompt_ids = engine.tokenizer().encode(prompt, {.parse_special = true, .add_bos = {}, .add_eos = {}});
+  const auto start = Clock::now();
+  auto first = start;
+  RIDGELINE_TRY_STATUS(
+      engine.generate(outcome.prompt_ids, params, [&](const TokenEvent& event) {
+        if (event.token) {
+          if (outcome.ids.empty()) first = Clock::now();
+          outcome.ids.push_back(*event.token);
+        }
+        outcome.text += event.text;
+        if (event.finished) outcome.finish_reason = *event.finished;
+        if (stream && !event.text.empty()) {
+          std::fwrite(event.text.data(), 1, event.text.size(), stdout);
+          std::fflush(stdout);
+        }
+      }));
+  const double total = seconds_since(start);
+  outcome.first_token_seconds =
+      outcome.ids.empty() ? total : std::chrono::duration<double>(first - start).count();
+  outcome.decode_seconds = total - outcome.first_token_seconds;
+  return outcome;
+}
+
+/// Bytes that one decoded token reads: all weights, and the KV cache of the tokens
+/// before it.
+double bytes_per_token(const Engine& engine, const Outcome& outcome) {
+  const MemoryUse memory = engine.memory_use();
+  const double depth = static_cast<double>(outcome.prompt_ids.size()) +
+                       static_cast<double>(outcome.ids.size()) / 2;
+  return static_cast<double>(memory.weight_bytes) +
+         depth * static_cast<double>(memory.kv_bytes) / static_cast<double>(engine.context());
+}
+
+void print_summary(const Outcome& o, double bandwidth, double decode_bandwidth) {
+  std::string decode;
+  if (o.ids.size() > 1)
+    decode = fmt::format(" · decode {:.1f} tok/s ({} tokens), {:.1f} GB/s = {:.0f} % of the {:.1f} measured",
+                         o.decode_rate(), o.ids.size() - 1, decode_bandwidth * 1e-9,
+                         100 * decode_bandwidth / bandwidth, bandwidth * 1e-9);
+  fmt::print(stderr, "\nTTFT {:.3f} s · prefill {:.1f} tok/s ({} tokens){}\n", o.first_token_seconds,
+             o.prefill_rate(), o.prompt_ids.size(), decode);
+}
+
+Json to_json(const Outcome& o, const Engine& engine, std::uint64_t seed, double bandwidth,
+             double decode_bandwidth) {
+  const MemoryUse memory = engine.memory_use();
+  return Json{
+      {"prompt_ids", o.prompt_ids},
+      {"ids", o.ids},
+      {"text", o.text},
+      {"finish_reason", name(o.finish_reason)},
+      {"seed", seed},
+      {"timings",
+       {{"load_ms", o.load_seconds * 1e3},
+        {"ttft_ms", o.first_token_seconds * 1e3},
+        {"decode_ms", o.decode_seconds * 1e3},
+        {"prefill_tokens_per_second", o.prefill_rate()},
+        {"decode_tokens_per_second", o.decode_rate()},
+        {"decode_bytes_per_second", decode_bandwidth},
+        {"measured_bandwidth_bytes_per_second", bandwidth}}},
+      {"memory",
+       {{"weight_bytes", memory.weight_bytes},
+        {"kv_bytes", memory.kv_bytes},
+        {"workspace_bytes", memory.workspace_bytes},
+        {"peak_resident_bytes", peak_resident_bytes()}}}};
+}
+
+Status run(const RunArguments& arguments) {
+  RIDGELINE_TRY(const SamplingParams params, arguments.sampling.sampling_params());
+  RIDGELINE_TRY(const std::string prompt, prompt_text(arguments));
+  if (prompt.empty()) return fail("the prompt is empty: expected some text");
+  const auto start = Clock::now();
+  RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
+  const double load_seconds = seconds_since(start);
+
+  if (!arguments.json && arguments.echo) {
+    fmt::print("{}", prompt);
+    std::fflush(stdout);
+  }
+  RIDGELINE_TRY(Outcome outcome, generate(*engine, prompt, params, !arguments.json));
+  outcome.load_seconds = load_seconds;
+
+  double bandwidth = 0, decode_bandwidth = 0;
+  if (outcome.ids.size() > 1) {
+    ThreadPool pool(engine->backend().threads(), !arguments.engine.no_pin);
+    bandwidth = measure_read_bandwidth(pool, kProbeSeconds);
+    decode_bandwidth = outcome.decode_rate() * bytes_per_token(*engine, outcome);
+  }
+  if (arguments.json) {
+    fmt::print("{}\n", to_json(outcome, *engine, params.seed, bandwidth, decode_bandwidth)
+                           .dump(2, ' ', false, Json::error_handler_t::replace));
+  } else {
+    fmt::print("\n");
+    std::fflush(stdout);
+    print_summary(outcome, bandwidth, decode_bandwidth);
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_run(CLI::App& program, Action& action) {
+  auto arguments = std::make_shared<RunArguments>();
+  CLI::App* command = program.add_subcommand("run", "generate text from a prompt");
+  arguments->engine.add_to(*command, /*model_required=*/false);
+  arguments->sampling.add_to(*command);
+  auto* prompt = command->add_option("-p,--prompt", arguments->prompt, "the prompt");
+  auto* file = command->add_option("-f,--file", arguments->file, "a file that holds the prompt");
+  prompt->excludes(file);
+  command->add_flag("--json", arguments->json, "one JSON object in place of the streamed text");
+  command->add_flag("!--no-display-prompt", arguments->echo, "do not print the prompt before the text");
+  command->callback([arguments, prompt, &action] {
+    arguments->has_prompt = prompt->count() > 0;
+    action = [arguments] { return run(*arguments); };
+  });
+}
+
+}  // namespace ridgeline::cli
