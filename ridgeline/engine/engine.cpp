@@ -27,9 +27,10 @@ Result<int> pool_blocks(const EngineOptions& options, std::int64_t context,
   if (options.kv_memory_bytes == 0) {
     const std::uint64_t bytes = static_cast<std::uint64_t>(wanted) * block_bytes;
     if (bytes > available)
-      return fail(fmt::format("a context of {} tokens needs {:.0f} MiB of KV cache, but {:.0f} MiB of "
-                              "memory are free; choose a smaller --ctx-size",
-                              context, mebibytes(bytes), mebibytes(available)));
+      return fail(
+          fmt::format("a context of {} tokens needs {:.0f} MiB of KV cache, but {:.0f} MiB of "
+                      "memory are free; choose a smaller --ctx-size",
+                      context, mebibytes(bytes), mebibytes(available)));
     return static_cast<int>(wanted);
   }
   if (options.kv_memory_bytes > available)
@@ -37,10 +38,11 @@ Result<int> pool_blocks(const EngineOptions& options, std::int64_t context,
                             mebibytes(options.kv_memory_bytes), mebibytes(available)));
   const std::uint64_t blocks = options.kv_memory_bytes / block_bytes;
   if (blocks < static_cast<std::uint64_t>(blocks_for(context)))
-    return fail(fmt::format("--kv-memory of {:.1f} MiB holds {} tokens, but a context of {} needs "
-                            "{:.1f} MiB",
-                            mebibytes(options.kv_memory_bytes), blocks * kKvBlockTokens, context,
-                            mebibytes(static_cast<std::uint64_t>(blocks_for(context)) * block_bytes)));
+    return fail(
+        fmt::format("--kv-memory of {:.1f} MiB holds {} tokens, but a context of {} needs "
+                    "{:.1f} MiB",
+                    mebibytes(options.kv_memory_bytes), blocks * kKvBlockTokens, context,
+                    mebibytes(static_cast<std::uint64_t>(blocks_for(context)) * block_bytes)));
   return static_cast<int>(std::min<std::uint64_t>(blocks, 1U << 30));
 }
 
@@ -48,23 +50,29 @@ Result<int> pool_blocks(const EngineOptions& options, std::int64_t context,
 
 std::string_view name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kCancelled: return "cancelled";
-    case FinishReason::kError: return "error";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
   }
   return "";
 }
 
 std::int64_t default_context(const ModelConfig& config, std::size_t kv_block_bytes,
                              std::uint64_t available_bytes) {
-  const auto blocks = static_cast<std::int64_t>(available_bytes / 2 / std::max<std::size_t>(1, kv_block_bytes));
+  const auto blocks =
+      static_cast<std::int64_t>(available_bytes / 2 / std::max<std::size_t>(1, kv_block_bytes));
   return std::clamp<std::int64_t>(blocks * kKvBlockTokens, kKvBlockTokens, config.context_length);
 }
 
 Engine::~Engine() = default;
 
-Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
+                                             const EngineOptions& options) {
   RIDGELINE_CHECK(options.max_sequences >= 1 && options.context >= 0);
   if (options.batch_tokens < options.max_sequences)
     return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
@@ -75,15 +83,16 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   std::unique_ptr<Engine> engine(new Engine);
   RIDGELINE_TRY(engine->tokenizer_, load_tokenizer(file));
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
-    return fail(fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows",
-                            path, engine->tokenizer_->vocab_size(), config.vocab_size));
+    return fail(
+        fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows", path,
+                    engine->tokenizer_->vocab_size(), config.vocab_size));
   RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
 
   KvCacheShape shape{options.kv_type, config.layers, config.num_kv_heads, config.head_dim, 0};
   RIDGELINE_TRY(const std::size_t block_bytes, engine->backend_->kv_block_bytes(shape));
-  engine->context_ = options.context > 0 ? options.context
-                                         : default_context(config, block_bytes,
-                                                           memory_info().available_bytes);
+  engine->context_ = options.context > 0
+                         ? options.context
+                         : default_context(config, block_bytes, memory_info().available_bytes);
   RIDGELINE_TRY(shape.blocks, pool_blocks(options, engine->context_, block_bytes));
   engine->batch_tokens_ = std::min(options.batch_tokens,
                                    std::max<std::int64_t>(engine->context_, options.max_sequences));
@@ -112,9 +121,10 @@ Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams pa
   const auto length = static_cast<std::int64_t>(prompt.size());
   if (prompt.empty()) return fail("the prompt is empty: expected at least one token");
   if (length >= context_)
-    return fail(fmt::format("the prompt has {} tokens, but the context holds {} and the answer needs "
-                            "at least one",
-                            length, context_));
+    return fail(
+        fmt::format("the prompt has {} tokens, but the context holds {} and the answer needs "
+                    "at least one",
+                    length, context_));
   for (TokenId id : prompt)
     if (id < 0 || id >= config().vocab_size)
       return fail(fmt::format("the prompt holds token id {}, expected 0 to {}", id,
@@ -125,8 +135,8 @@ Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams pa
   const std::int64_t limit =
       params.max_tokens < 0 ? context_ : std::min(context_, length + params.max_tokens);
   const SequenceId id = next_id_++;
-  scheduler_->add(
-      std::make_unique<Sequence>(id, std::move(prompt), std::move(params), limit, *pool_, *tokenizer_));
+  scheduler_->add(std::make_unique<Sequence>(id, std::move(prompt), std::move(params), limit,
+                                             *pool_, *tokenizer_));
   return id;
 }
 
@@ -199,9 +209,10 @@ TokenEvent Engine::accept(Sequence& s, TokenId token) {
   s.tokens.push_back(token);
 
   const bool early = s.output_tokens() <= s.params.min_tokens;
-  const bool ends = (tokenizer_->is_end_of_generation(token) && !s.params.ignore_eos && !early) ||
-                    (std::ranges::find(s.params.stop_token_ids, token) !=
-                         s.params.stop_token_ids.end() && !early);
+  const bool ends =
+      (tokenizer_->is_end_of_generation(token) && !s.params.ignore_eos && !early) ||
+      (std::ranges::find(s.params.stop_token_ids, token) != s.params.stop_token_ids.end() &&
+       !early);
   if (ends) {
     s.finished = FinishReason::kStop;
   } else {

@@ -19,7 +19,7 @@ namespace ridgeline {
 
 struct EngineOptions {
   BackendOptions backend;
-  std::int64_t context = 0;      ///< positions of one sequence; 0: see default_context()
+  std::int64_t context = 0;  ///< positions of one sequence; 0: see default_context()
   DType kv_type = DType::kF16;
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
@@ -33,7 +33,7 @@ struct TokenEvent {
   std::optional<TokenId> token;  ///< absent when the sequence ended without a new one
   std::string text;              ///< that became certain with it
   std::optional<FinishReason> finished;
-  std::string error;             ///< with FinishReason::kError
+  std::string error;  ///< with FinishReason::kError
 };
 
 struct MemoryUse {
@@ -47,7 +47,8 @@ struct MemoryUse {
 class Engine {
  public:
   /// Errors: what the file, the model, the vocabulary or the memory lacks, as sentences.
-  static Result<std::unique_ptr<Engine>> load(const std::string& path, const EngineOptions& options);
+  static Result<std::unique_ptr<Engine>> load(const std::string& path,
+                                              const EngineOptions& options);
   ~Engine();
 
   /// Queues a request. Errors: an empty prompt, a prompt that leaves no room in the

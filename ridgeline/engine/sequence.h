@@ -16,10 +16,10 @@ namespace ridgeline {
 using SequenceId = std::uint64_t;
 
 enum class FinishReason {
-  kStop,       ///< end of generation, a stop string or a stop token
-  kLength,     ///< max_tokens, or the end of the context
+  kStop,    ///< end of generation, a stop string or a stop token
+  kLength,  ///< max_tokens, or the end of the context
   kCancelled,
-  kError,      ///< see TokenEvent::error
+  kError,  ///< see TokenEvent::error
 };
 std::string_view name(FinishReason reason);
 
@@ -39,7 +39,9 @@ struct Sequence {
         params(std::move(sampling)),
         block_table(pool),
         detokenizer(tokenizer),
-        stop_strings(params.stop) {}
+        stop_strings(params.stop) {
+    detokenizer.skip(tokens);
+  }
 
   std::int64_t total_tokens() const { return static_cast<std::int64_t>(tokens.size()); }
   std::int64_t output_tokens() const { return total_tokens() - prompt_tokens; }
