@@ -1,6 +1,6 @@
 # One static library per folder of the ladder (docs/ARCHITECTURE.md). Sources are
 # globbed, so that a new file needs no edit here; what a folder may see is the
-# DEPENDS list, and tests/ladder_test.cpp holds the includes against the ladder.
+# DEPENDS list, and tests/base/ladder_test.cpp holds the includes against the ladder.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -27,6 +27,9 @@ function(ridgeline_layer name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(TRANSFORM ARG_DEPENDS PREPEND ridgeline_)
+  # For RidgelinePackage, which makes one library of all layers.
+  set_property(GLOBAL APPEND PROPERTY RIDGELINE_LAYERS ${name})
+  set_property(GLOBAL APPEND PROPERTY RIDGELINE_LIBRARIES ${ARG_LIBRARIES})
   if(sources)
     add_library(ridgeline_${name} STATIC ${sources})
     target_include_directories(ridgeline_${name} PUBLIC ${PROJECT_SOURCE_DIR})
