@@ -21,7 +21,7 @@ import numpy as np
 TYPES = [
     ("f16", 1, 1, 2), ("bf16", 30, 1, 2),
     ("q4_0", 2, 32, 18), ("q5_0", 6, 32, 22), ("q8_0", 8, 32, 34),
-    ("q4_k", 12, 256, 144), ("q6_k", 14, 256, 210),
+    ("q4_k", 12, 256, 144), ("q6_k", 14, 256, 210), ("q5_k", 13, 256, 176),
 ]
 ROW = 256
 
@@ -89,8 +89,8 @@ def encode(lib, name, type_id, values, n_bytes):
 def decode(lib, name, blocks, n_values):
     out = np.empty(n_values, np.float32)
     row = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row",
-           "q4_k": "dequantize_row_q4_K", "q6_k": "dequantize_row_q6_K"}.get(
-               name, f"dequantize_row_{name}")
+           "q4_k": "dequantize_row_q4_K", "q5_k": "dequantize_row_q5_K",
+           "q6_k": "dequantize_row_q6_K"}.get(name, f"dequantize_row_{name}")
     getattr(lib, row)(ctypes.c_void_p(blocks.ctypes.data), c_array(out, ctypes.c_float),
                       ctypes.c_int64(n_values))
     return out
