@@ -1,0 +1,215 @@
+// The program as a user runs it: exit codes, sentences on stderr, output.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/random_model.h"
+
+namespace ridgeline {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  int exit_code = -1;  ///< 128 + signal if killed
+  std::string out, err;
+};
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+/// Runs build/.../ridgeline without a shell.
+Outcome ridgeline(std::vector<std::string> arguments, const std::string& input = "") {
+  const std::string in = test::temporary_path("in"), out = test::temporary_path("out"),
+                    err = test::temporary_path("err");
+  write_file(in, input);
+  arguments.insert(arguments.begin(), RIDGELINE_BINARY_DIR "/ridgeline");
+  std::vector<char*> argv;
+  for (std::string& a : arguments) argv.push_back(a.data());
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(open(in.c_str(), O_RDONLY | O_CLOEXEC), 0);
+    dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), 1);
+    dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), 2);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  Outcome o{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out),
+            read_file(err)};
+  for (const std::string& path : {in, out, err}) std::remove(path.c_str());
+  return o;
+}
+
+/// One sentence on stderr, exit code 1, nothing on stdout.
+void expect_error(const Outcome& o, const std::string& part) {
+  EXPECT_EQ(o.exit_code, 1) << o.err;
+  EXPECT_THAT(o.err, HasSubstr(part));
+  EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+  EXPECT_EQ(o.out, "");
+}
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    model_ = test::temporary_path("cli.gguf");
+    test::write_random_model(model_, {.dtype = DType::kQ4_0, .tied = true});
+  }
+  void TearDown() override { std::remove(model_.c_str()); }
+  std::string model_;
+};
+
+TEST_F(Cli, TheDemoModelTellsAStory) {
+  const Outcome o = ridgeline({"run", "-p", "Once upon a time", "-n", "40", "--seed", "1"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out, testing::StartsWith("Once upon a time"));
+  EXPECT_GT(o.out.size(), 80u);
+  EXPECT_THAT(o.err, AllOf(HasSubstr("TTFT"), HasSubstr("decode"), HasSubstr("GB/s")));
+}
+
+TEST_F(Cli, JsonHoldsTheWholeRun) {
+  const Outcome o = ridgeline({"run", "-m", model_, "-p", "abc", "-n", "8", "--temp", "0", "--json",
+                               "--ignore-eos", "-c", "64", "-t", "2"});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  const json j = json::parse(o.out);
+  EXPECT_EQ(j["prompt_ids"].size(), 7u);  // BOS, three bytes of the prefix space, three of text
+  EXPECT_EQ(j["ids"].size(), 8u);
+  EXPECT_EQ(j["finish_reason"], "length");
+  EXPECT_TRUE(j["text"].is_string());
+  EXPECT_GT(j["timings"]["ttft_ms"], 0.0);
+  EXPECT_GT(j["memory"]["weight_bytes"], 0);
+  EXPECT_GT(j["memory"]["kv_bytes"], 0);
+  const Outcome again = ridgeline({"run", "-m", model_, "-p", "abc", "-n", "8", "--temp", "0",
+                                   "--json", "--ignore-eos", "-c", "32", "-t", "1"});
+  EXPECT_EQ(json::parse(again.out)["ids"], j["ids"]);
+}
+
+TEST_F(Cli, PromptComesFromAFileOrStandardInputToo) {
+  const auto ids = [&](std::vector<std::string> more, const std::string& input) {
+    std::vector<std::string> arguments{"run", "-m", model_, "-n", "4", "--temp", "0", "--json", "-c", "64"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome o = ridgeline(arguments, input);
+    EXPECT_EQ(o.exit_code, 0) << o.err;
+    return json::parse(o.out)["prompt_ids"];
+  };
+  const std::string file = test::temporary_path("prompt.txt");
+  write_file(file, "a story");
+  EXPECT_EQ(ids({"-p", "a story"}, ""), ids({"-f", file}, ""));
+  EXPECT_EQ(ids({"-p", "a story"}, ""), ids({}, "a story"));
+  std::remove(file.c_str());
+}
+
+TEST_F(Cli, SeedsDecideTheText) {
+  const auto text = [&](const char* seed) {
+    const Outcome o = ridgeline({"run", "-m", model_, "-p", "x", "-n", "12", "--temp", "1.5", "--seed",
+                                 seed, "--json", "--ignore-eos", "-c", "64"});
+    return json::parse(o.out)["ids"];
+  };
+  EXPECT_EQ(text("7"), text("7"));
+  EXPECT_NE(text("7"), text("8"));
+}
+
+TEST_F(Cli, TokenizeGoesBothWays) {
+  const Outcome o = ridgeline({"tokenize", "-m", model_}, "hi");
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  // BOS, then the bytes of U+2581 (no piece of its own here), 'h' and 'i', from id 3 on.
+  EXPECT_EQ(json::parse(o.out), json({1, 3 + 0xE2, 3 + 0x96, 3 + 0x81, 3 + 'h', 3 + 'i'}));
+  const Outcome without = ridgeline({"tokenize", "-m", model_, "--no-bos"}, "hi");
+  EXPECT_EQ(json::parse(without.out).size() + 1, json::parse(o.out).size());
+  EXPECT_EQ(ridgeline({"tokenize", "-m", model_, "--decode"}, o.out).out, "hi");
+  expect_error(ridgeline({"tokenize", "-m", model_, "--decode"}, "[1, 900]"), "900 is no token id");
+  expect_error(ridgeline({"tokenize", "-m", model_, "--decode"}, "{"), "expected a JSON array");
+}
+
+TEST_F(Cli, InspectSaysWhatTheFileNeeds) {
+  const Outcome o = ridgeline({"inspect", model_, "--json", "-c", "100"});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  const json j = json::parse(o.out);
+  EXPECT_EQ(j["architecture"], "llama");
+  EXPECT_EQ(j["config"]["layers"], 2);
+  EXPECT_EQ(j["kv"]["F16"]["bytes_per_token"], 2 * 2 * 2 * 64 * 2);
+  EXPECT_EQ(j["kv"]["F16"]["bytes"], 2 * 2 * 2 * 64 * 2 * 100);
+  EXPECT_THAT(ridgeline({"inspect", model_}).out, AllOf(HasSubstr("Q4_0"), HasSubstr("tokenizer")));
+}
+
+TEST_F(Cli, EvalAndBenchPrintFigures) {
+  const std::string text = test::temporary_path("text.txt");
+  write_file(text, std::string(300, 'a'));
+  const Outcome eval = ridgeline({"eval", "-m", model_, "--text", text, "--context", "64", "--json"});
+  ASSERT_EQ(eval.exit_code, 0) << eval.err;
+  EXPECT_GT(json::parse(eval.out)["nll"], 0.0);
+  EXPECT_EQ(json::parse(eval.out)["predicted_tokens"], 4 * 31);  // 4 windows, second halves
+  const Outcome bench = ridgeline({"bench", "model", "-m", model_, "-p", "32", "-n", "4", "-r", "2", "--json"});
+  ASSERT_EQ(bench.exit_code, 0) << bench.err;
+  EXPECT_GT(json::parse(bench.out)["prefill_tokens_per_second"], 0.0);
+  EXPECT_GT(json::parse(bench.out)["decode_tokens_per_second"], 0.0);
+  std::remove(text.c_str());
+}
+
+TEST_F(Cli, BadInputIsOneSentence) {
+  expect_error(ridgeline({"run", "-m", "/nonexistent.gguf", "-p", "x"}), "/nonexistent.gguf");
+  expect_error(ridgeline({"run", "-m", "/tmp", "-p", "x"}), "/tmp");
+  expect_error(ridgeline({"run", "-m", model_, "-p", ""}), "prompt is empty");
+  expect_error(ridgeline({"run", "-m", model_, "-f", "/nonexistent.txt"}), "/nonexistent.txt");
+  expect_error(ridgeline({"run", "-m", model_, "-p", std::string(500, 'x'), "-c", "64"}),
+               "but the context holds 64");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q9"}), "--cache-type-k q9");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "f32", "-ctv", "f16"}),
+               "--cache-type-v");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "lots"}), "--kv-memory lots");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "1000T"}), "of memory are free");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--temp", "-2"}), "temperature");
+  expect_error(ridgeline({"eval", "-m", model_}), "nothing to score");
+  EXPECT_EQ(ridgeline({"run", "--no-such-flag"}).exit_code, 1);
+  EXPECT_EQ(ridgeline({}).exit_code, 1);
+  EXPECT_EQ(ridgeline({"--help"}).exit_code, 0);
+}
+
+TEST_F(Cli, AnUnknownInstructionSetIsNamed) {
+  setenv("RIDGELINE_ISA", "mmx", 1);
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x"}), "'mmx'");
+  unsetenv("RIDGELINE_ISA");
+}
+
+TEST_F(Cli, TruncatedFilesAreRefused) {
+  const std::string whole = read_file(model_);
+  const std::string part = test::temporary_path("part.gguf");
+  for (const double share : {0.0, 0.0001, 0.01, 0.03, 0.5, 0.999}) {
+    write_file(part, whole.substr(0, static_cast<std::size_t>(share * static_cast<double>(whole.size()))));
+    expect_error(ridgeline({"run", "-m", part, "-p", "x"}), part);
+  }
+  std::remove(part.c_str());
+}
+
+TEST_F(Cli, DamagedWeightsAndForeignArchitecturesAreNamed) {
+  const std::string path = test::temporary_path("bad.gguf");
+  test::write_random_model(path, {.dtype = DType::kF16, .planted = std::numeric_limits<float>::quiet_NaN()});
+  const Outcome o = ridgeline({"run", "-m", path, "-p", "x", "--no-display-prompt"});
+  EXPECT_EQ(o.exit_code, 1);
+  EXPECT_THAT(o.err, Not(testing::IsEmpty()));
+  test::write_random_model(path, {.architecture = "mamba"});
+  expect_error(ridgeline({"run", "-m", path, "-p", "x"}), "architecture 'mamba' is not supported");
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace ridgeline

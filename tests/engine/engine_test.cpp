@@ -1,0 +1,201 @@
+// The loop: requests in, events out.
+
+#include "ridgeline/engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <random>
+
+#include "tests/support/random_model.h"
+
+namespace ridgeline {
+namespace {
+
+using testing::HasSubstr;
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = test::temporary_path("engine.gguf");
+    test::write_random_model(path_, {.dtype = DType::kQ8_0});
+  }
+  void TearDown() override { std::remove(path_.c_str()); }
+
+  std::unique_ptr<Engine> load(EngineOptions options = {}) {
+    options.backend.threads = 2;
+    if (options.context == 0) options.context = 256;
+    auto engine = Engine::load(path_, options);
+    EXPECT_TRUE(engine) << engine.error().message;
+    return engine ? std::move(*engine) : nullptr;
+  }
+  static SamplingParams greedy(int max_tokens) {
+    SamplingParams p;
+    p.temperature = 0;
+    p.max_tokens = max_tokens;
+    p.ignore_eos = true;
+    return p;
+  }
+  struct Text {
+    std::vector<TokenId> ids;
+    std::string text;
+    std::optional<FinishReason> finished;
+    std::string error;
+  };
+  static Text run(Engine& engine, std::vector<TokenId> prompt, const SamplingParams& params) {
+    Text text;
+    const Status status = engine.generate(std::move(prompt), params, [&](const TokenEvent& e) {
+      if (e.token) text.ids.push_back(*e.token);
+      text.text += e.text;
+      text.finished = e.finished;
+    });
+    if (!status) text.error = status.error().message;
+    return text;
+  }
+
+  std::string path_;
+};
+
+TEST_F(EngineTest, GeneratesAsManyTokensAsAsked) {
+  auto engine = load();
+  const Text text = run(*engine, {1, 5, 9}, greedy(20));
+  EXPECT_EQ(text.ids.size(), 20u);
+  EXPECT_EQ(text.finished, FinishReason::kLength);
+  EXPECT_TRUE(engine->idle());
+  EXPECT_EQ(engine->block_pool().available(), engine->block_pool().capacity());
+}
+
+TEST_F(EngineTest, ZeroTokensOnlyComputesThePrompt) {
+  auto engine = load();
+  const Text text = run(*engine, {1, 5, 9}, greedy(0));
+  EXPECT_TRUE(text.ids.empty());
+  EXPECT_EQ(text.finished, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, StopsAtTheEndOfTheContext) {
+  auto engine = load({.context = 32});
+  const Text text = run(*engine, {1, 5, 9}, greedy(-1));
+  EXPECT_EQ(text.ids.size(), 29u);
+  EXPECT_EQ(text.finished, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, StopStringsEndTheTextBeforeThem) {
+  auto engine = load();
+  const Text all = run(*engine, {1, 5, 9}, greedy(60));
+  ASSERT_GT(all.text.size(), 12u);
+  SamplingParams params = greedy(60);
+  params.stop = {all.text.substr(6, 4)};
+  const Text stopped = run(*engine, {1, 5, 9}, params);
+  EXPECT_EQ(stopped.finished, FinishReason::kStop);
+  EXPECT_EQ(stopped.text, all.text.substr(0, all.text.find(params.stop[0])));
+  EXPECT_LT(stopped.ids.size(), all.ids.size());
+}
+
+TEST_F(EngineTest, StopTokensEndTheText) {
+  auto engine = load();
+  const Text all = run(*engine, {1, 5, 9}, greedy(60));
+  SamplingParams params = greedy(60);
+  params.stop_token_ids = {all.ids[7]};
+  const Text stopped = run(*engine, {1, 5, 9}, params);
+  EXPECT_EQ(stopped.finished, FinishReason::kStop);
+  EXPECT_LE(stopped.ids.size(), 8u);
+  EXPECT_EQ(stopped.ids.back(), all.ids[7]);
+}
+
+TEST_F(EngineTest, RefusesWhatItCannotServe) {
+  auto engine = load({.context = 64});
+  EXPECT_THAT(engine->submit({}, greedy(1)).error().message, HasSubstr("prompt is empty"));
+  EXPECT_THAT(engine->submit(std::vector<TokenId>(64, 1), greedy(1)).error().message,
+              HasSubstr("64 tokens, but the context holds 64"));
+  EXPECT_THAT(engine->submit({1, 300}, greedy(1)).error().message, HasSubstr("token id 300"));
+  SamplingParams params = greedy(1);
+  params.temperature = -1;
+  EXPECT_THAT(engine->submit({1}, params).error().message, HasSubstr("temperature"));
+  EXPECT_TRUE(engine->idle());
+}
+
+TEST_F(EngineTest, RefusesMemoryThatIsNotThere) {
+  EngineOptions options;
+  options.context = 1 << 29;
+  EXPECT_THAT(Engine::load(path_, options).error().message, HasSubstr("of KV cache, but"));
+  options.context = 1000;
+  options.kv_memory_bytes = 1 << 20;  // 2 layers x 2 heads x 64 x 2 x 2 bytes = 1 KiB a token
+  EXPECT_THAT(Engine::load(path_, options).error().message, HasSubstr("--kv-memory of 1.0 MiB"));
+  options.kv_memory_bytes = std::uint64_t{1} << 60;
+  EXPECT_THAT(Engine::load(path_, options).error().message, HasSubstr("of memory are free"));
+}
+
+TEST_F(EngineTest, DamagedWeightsEndInASentence) {
+  for (const DType dtype : {DType::kF32, DType::kQ8_0, DType::kQ4_K}) {
+    test::write_random_model(
+        path_, {.dtype = dtype, .planted = std::numeric_limits<float>::quiet_NaN()});
+    auto engine = load();
+    ASSERT_NE(engine, nullptr);
+    const Text text = run(*engine, {1, 5, 9}, greedy(5));
+    EXPECT_THAT(text.error, testing::Not(testing::IsEmpty())) << name(dtype);
+  }
+}
+
+// Every request gets the tokens that it gets alone, whatever runs beside it.
+TEST_F(EngineTest, CompanyDoesNotChangeTheText) {
+  std::mt19937 random(11);
+  struct Case {
+    std::vector<TokenId> prompt;
+    SamplingParams params;
+    Text alone;
+  };
+  std::vector<Case> cases(12);
+  auto single = load();
+  for (Case& c : cases) {
+    c.prompt.resize(1 + random() % 90);
+    for (TokenId& id : c.prompt) id = static_cast<TokenId>(random() % 300);
+    c.params = greedy(1 + static_cast<int>(random() % 30));
+    c.params.temperature = random() % 3 == 0 ? 0.0 : 1.0;
+    c.params.seed = random();
+    c.params.repetition_penalty = 1.1;
+    c.alone = run(*single, c.prompt, c.params);
+    ASSERT_EQ(c.alone.error, "");
+  }
+
+  auto engine = load({.context = 128, .kv_memory_bytes = 512 << 10, .batch_tokens = 48, .max_sequences = 5});
+  std::map<SequenceId, std::size_t> index;
+  std::vector<Text> together(cases.size());
+  std::size_t submitted = 0;
+  while (submitted < cases.size() || !engine->idle()) {
+    for (unsigned i = 0; i < random() % 3 && submitted < cases.size(); ++i, ++submitted) {
+      auto id = engine->submit(cases[submitted].prompt, cases[submitted].params);
+      ASSERT_TRUE(id) << id.error().message;
+      index[*id] = submitted;
+    }
+    if (submitted == 3) engine->cancel(9999);  // nobody's
+    for (const TokenEvent& e : engine->step()) {
+      Text& text = together[index.at(e.sequence)];
+      if (e.token) text.ids.push_back(*e.token);
+      text.text += e.text;
+      text.finished = e.finished;
+    }
+  }
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(together[i].ids, cases[i].alone.ids) << "request " << i;
+    EXPECT_EQ(together[i].text, cases[i].alone.text);
+    EXPECT_EQ(together[i].finished, cases[i].alone.finished);
+  }
+  EXPECT_EQ(engine->block_pool().available(), engine->block_pool().capacity());
+}
+
+TEST_F(EngineTest, CancelGivesTheBlocksBack) {
+  auto engine = load({.max_sequences = 2});
+  const auto a = engine->submit({1, 2, 3}, greedy(100));
+  const auto b = engine->submit({1, 2, 4}, greedy(100));
+  const auto waiting = engine->submit({1, 2, 5}, greedy(100));
+  for (int i = 0; i < 5; ++i) engine->step();
+  for (const auto& id : {a, waiting, b}) engine->cancel(*id);
+  EXPECT_TRUE(engine->idle());
+  EXPECT_EQ(engine->block_pool().available(), engine->block_pool().capacity());
+}
+
+}  // namespace
+}  // namespace ridgeline
