@@ -101,7 +101,10 @@ struct AttentionSpan {
   const std::byte* k_cache;  ///< this layer and KV head: block b at k_cache + b * block_stride
   const std::byte* v_cache;
   std::size_t block_stride;  ///< bytes
-  float* state;             ///< [rows][attention_state_floats(head_dim)]: max, sum, acc[head_dim]
+  /// This thread goes on with [span_end, ahead_end) of the same head: the first chunk of it
+  /// is prefetched. 0 where that is not known.
+  std::int64_t ahead_end = 0;
+  float* state;             ///< [rows][attention_state_floats(head_dim)], for merge and finish
   float* scratch;           ///< attention_scratch_floats(...) of this thread
 };
 
@@ -129,7 +132,8 @@ struct KernelTable {
   /// Floats of one query row's running state.
   std::size_t (*attention_state_floats)(int head_dim);
   std::size_t (*attention_scratch_floats)(int head_dim, int rows);
-  /// Most query positions that one call should take (>= 1) for this group size.
+  /// Query positions that one call takes at best (>= 1) for this group size: full tiles,
+  /// enough of them to read the span from the second-level cache. Any number works.
   int (*attention_tile_positions)(int group);
   /// state = the softmax sums of this span alone (it is overwritten).
   void (*attention_span)(const AttentionSpan& span);

@@ -1,0 +1,6 @@
+#include "ridgeline/kernels/impl/kv.h"
+
+namespace ridgeline::avx2 {
+const KvKernels kKv = {kKvKernelList,
+                       static_cast<int>(sizeof kKvKernelList / sizeof *kKvKernelList)};
+}

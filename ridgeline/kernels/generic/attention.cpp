@@ -1,0 +1,5 @@
+#include "ridgeline/kernels/impl/attention.h"
+
+namespace ridgeline::generic {
+const AttentionKernels kAttention = kAttentionKernels;
+}

@@ -1,0 +1,5 @@
+#include "ridgeline/kernels/impl/elementwise.h"
+
+namespace ridgeline::generic {
+const ElementwiseKernels kElementwise = kElementwiseKernels;
+}

@@ -1,0 +1,209 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "ridgeline/kernels/kernel_table.h"
+#include "ridgeline/quant/half.h"
+
+// A paged KV cache of one KV head for tests, and attention over it in double precision
+// that knows nothing of chunks, spans or tiles.
+
+namespace ridgeline::test {
+
+inline std::vector<float> random_floats(std::size_t n, unsigned seed, float scale = 1.0F) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, scale);
+  std::vector<float> values(n);
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
+/// Vectors that start on a cache line, as buffers of the engine do.
+inline float* aligned(std::vector<float>& storage, std::size_t floats) {
+  storage.assign(floats + 16, 0.0F);
+  const auto at = reinterpret_cast<std::uintptr_t>(storage.data()) / sizeof(float);
+  return storage.data() + (16 - at % 16) % 16;
+}
+
+class PagedCache {
+ public:
+  /// Blocks lie in a random order among as many again that belong to nobody. All
+  /// memory starts as NaN, whatever the type.
+  PagedCache(const KvKernel& kernel, int head_dim, std::int64_t capacity, unsigned seed)
+      : kernel_(&kernel), head_dim_(head_dim) {
+    const auto blocks = static_cast<std::size_t>((capacity + kKvBlockTokens - 1) / kKvBlockTokens);
+    std::vector<std::int32_t> ids(2 * blocks);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i);
+    std::shuffle(ids.begin(), ids.end(), std::mt19937(seed));
+    table_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(blocks));
+    half_ = kernel.head_block_bytes(head_dim);
+    stride_ = 2 * half_ + 64;
+    bytes_.assign(ids.size() * stride_ + 64, std::byte{0xff});
+    const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
+    base_ = bytes_.data() + (64 - at % 64) % 64;
+  }
+
+  void store(std::int64_t position, const float* k, const float* v) {
+    const int slot = static_cast<int>(position % kKvBlockTokens);
+    kernel_->store_k(k, head_dim_, slot, block(position));
+    kernel_->store_v(v, head_dim_, slot, block(position) + half_);
+  }
+
+  const KvKernel& kernel() const { return *kernel_; }
+  int head_dim() const { return head_dim_; }
+  std::size_t stride() const { return stride_; }
+  const std::int32_t* table() const { return table_.data(); }
+  const std::byte* k() const { return base_; }
+  const std::byte* v() const { return base_ + half_; }
+
+  double k_at(std::int64_t position, int d) const {
+    const int slot = static_cast<int>(position % kKvBlockTokens);
+    const int e = kernel_->dtype == DType::kBF16 ? 2 : 1;
+    return element(block(position), (d / e * kKvBlockTokens + slot) * e + d % e);
+  }
+  double v_at(std::int64_t position, int d) const {
+    const int slot = static_cast<int>(position % kKvBlockTokens);
+    const int padded = static_cast<int>(half_ / (kKvBlockTokens * element_bytes()));
+    return element(block(position) + half_, slot * padded + d);
+  }
+
+ private:
+  std::size_t element_bytes() const { return kernel_->dtype == DType::kF32 ? 4 : 2; }
+  std::byte* block(std::int64_t position) const {
+    return base_ +
+           static_cast<std::size_t>(table_[static_cast<std::size_t>(position / kKvBlockTokens)]) *
+               stride_;
+  }
+  double element(const std::byte* array, int index) const {
+    const std::byte* p = array + static_cast<std::size_t>(index) * element_bytes();
+    if (kernel_->dtype == DType::kF32) {
+      float value;
+      std::memcpy(&value, p, 4);
+      return static_cast<double>(value);
+    }
+    std::uint16_t bits;
+    std::memcpy(&bits, p, 2);
+    return static_cast<double>(kernel_->dtype == DType::kF16 ? f16_to_f32(bits)
+                                                             : bf16_to_f32(bits));
+  }
+
+  const KvKernel* kernel_;
+  int head_dim_;
+  std::size_t half_ = 0, stride_ = 0;
+  std::vector<std::int32_t> table_;
+  std::vector<std::byte> bytes_;
+  std::byte* base_ = nullptr;
+};
+
+/// The query rows of consecutive positions, one group of heads.
+struct Queries {
+  int head_dim, group;
+  std::int64_t first_position;
+  std::ptrdiff_t stride;  ///< floats from position to position
+  std::vector<float> values;
+
+  const float* row(std::int64_t position, int head) const {
+    return values.data() + (position - first_position) * stride + head * head_dim;
+  }
+};
+
+inline Queries random_queries(int head_dim, int group, std::int64_t first, std::int64_t count,
+                              unsigned seed, float scale = 1.0F) {
+  const std::ptrdiff_t stride = head_dim * group + 5;
+  return {head_dim, group, first, stride,
+          random_floats(static_cast<std::size_t>(stride * count), seed, scale)};
+}
+
+/// Attention of positions [begin, end) in one call per span: [position][head][head_dim].
+inline std::vector<float> attend(const KernelTable& kernels, const PagedCache& cache,
+                                 const Queries& q, std::int64_t begin, std::int64_t end,
+                                 bool ahead = false) {
+  const int positions = static_cast<int>(end - begin), rows = positions * q.group;
+  const std::size_t state_floats =
+      static_cast<std::size_t>(rows) * kernels.attention_state_floats(q.head_dim);
+  std::vector<float> total_storage, part_storage, scratch_storage;
+  float* total = aligned(total_storage, state_floats);
+  float* part = aligned(part_storage, state_floats);
+  AttentionSpan span{};
+  span.kv_dtype = cache.kernel().dtype;
+  span.head_dim = q.head_dim;
+  span.group = q.group;
+  span.positions = positions;
+  span.first_position = begin;
+  span.scale = 1.0F / std::sqrt(static_cast<float>(q.head_dim));
+  span.q = q.row(begin, 0);
+  span.q_position_stride = q.stride;
+  span.block_table = cache.table();
+  span.k_cache = cache.k();
+  span.v_cache = cache.v();
+  span.block_stride = cache.stride();
+  span.ahead_end = ahead ? end : 0;
+  span.scratch = aligned(scratch_storage, kernels.attention_scratch_floats(q.head_dim, rows));
+  for (std::int64_t at = 0; at < end; at += kAttentionSpan) {
+    span.span_begin = at;
+    span.span_end = std::min<std::int64_t>(end, at + kAttentionSpan);
+    span.state = at == 0 ? total : part;
+    kernels.attention_span(span);
+    if (at > 0) kernels.attention_merge(total, part, q.head_dim, rows);
+  }
+  std::vector<float> out(static_cast<std::size_t>(rows * q.head_dim));
+  kernels.attention_finish(total, q.head_dim, q.group, positions, out.data(), q.group * q.head_dim);
+  return out;
+}
+
+/// One row's attention in double precision, and a bound of what F32 may make of it.
+struct Reference {
+  std::vector<double> out;    ///< [head_dim]
+  std::vector<double> bound;  ///< [head_dim]
+};
+
+/// The bound adds up, first order in the unit roundoff u = 2^-24: a score is a chain of
+/// head_dim multiply-adds, scaled; an error d of a score is a relative error d of its
+/// weight, to which exp2 adds 2 units and the rounding of its argument; a sum over the
+/// cache is a chain of at most 512 (one span), a rescaling per chunk and a merge per
+/// span; weights occur above and below the fraction, which doubles what they contribute.
+inline Reference reference_attention(const PagedCache& cache, const float* q, std::int64_t position,
+                                     bool fused) {
+  const double u = std::ldexp(fused ? 1.0 : 2.0, -24);
+  const int head_dim = cache.head_dim();
+  const double scale = static_cast<double>(1.0F / std::sqrt(static_cast<float>(head_dim)));
+  const auto n = static_cast<std::size_t>(position + 1);
+  std::vector<double> scores(n), magnitudes(n);
+  for (std::size_t t = 0; t < n; ++t) {
+    for (int d = 0; d < head_dim; ++d) {
+      const double term = static_cast<double>(q[d]) * cache.k_at(static_cast<std::int64_t>(t), d);
+      scores[t] += scale * term;
+      magnitudes[t] += scale * std::abs(term);
+    }
+  }
+  const double top = *std::max_element(scores.begin(), scores.end());
+  double sum = 0, score_error = 0;
+  for (std::size_t t = 0; t < n; ++t) {
+    score_error = std::max(score_error, u * ((head_dim + 2) * magnitudes[t] +
+                                             2 * (std::abs(scores[t]) + std::abs(top)) + 4));
+    scores[t] = std::exp(scores[t] - top);
+    sum += scores[t];
+  }
+  const double chain = static_cast<double>(std::min<std::size_t>(n, kAttentionSpan)) +
+                       static_cast<double>(n) / kAttentionChunk +
+                       2 * static_cast<double>(n) / kAttentionSpan + 8;
+  Reference r;
+  for (int d = 0; d < head_dim; ++d) {
+    double out = 0, magnitude = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+      const double term = scores[t] / sum * cache.v_at(static_cast<std::int64_t>(t), d);
+      out += term;
+      magnitude += std::abs(term);
+    }
+    r.out.push_back(out);
+    r.bound.push_back(magnitude * (2 * score_error + 2 * chain * u) + 1e-30);
+  }
+  return r;
+}
+
+}  // namespace ridgeline::test
