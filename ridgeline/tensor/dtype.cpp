@@ -10,24 +10,24 @@ namespace ridgeline {
 namespace {
 
 constexpr std::array kTypes{
-    DTypeInfo{DType::kF32, "F32", 1, 4},      DTypeInfo{DType::kF16, "F16", 1, 2},
-    DTypeInfo{DType::kBF16, "BF16", 1, 2},    DTypeInfo{DType::kQ8_0, "Q8_0", 32, 34},
-    DTypeInfo{DType::kQ4_0, "Q4_0", 32, 18},  DTypeInfo{DType::kQ5_0, "Q5_0", 32, 22},
+    DTypeInfo{DType::kF32, "F32", 1, 4},       DTypeInfo{DType::kF16, "F16", 1, 2},
+    DTypeInfo{DType::kBF16, "BF16", 1, 2},     DTypeInfo{DType::kQ8_0, "Q8_0", 32, 34},
+    DTypeInfo{DType::kQ4_0, "Q4_0", 32, 18},   DTypeInfo{DType::kQ5_0, "Q5_0", 32, 22},
     DTypeInfo{DType::kQ4_K, "Q4_K", 256, 144}, DTypeInfo{DType::kQ6_K, "Q6_K", 256, 210},
 };
 
 // ggml's enumeration; gaps are types that were withdrawn.
 constexpr std::array<std::string_view, 40> kGgufNames{
-    "F32",    "F16",     "Q4_0",   "Q4_1",    "Q4_2",  "Q4_3",   "Q5_0",    "Q5_1",
-    "Q8_0",   "Q8_1",    "Q2_K",   "Q3_K",    "Q4_K",  "Q5_K",   "Q6_K",    "Q8_K",
-    "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S",  "IQ4_NL", "IQ3_S", "IQ2_S",   "IQ4_XS",
-    "I8",     "I16",     "I32",    "I64",     "F64",   "IQ1_M",  "BF16",    "Q4_0_4_4",
-    "Q4_0_4_8", "Q4_0_8_8", "TQ1_0", "TQ2_0", "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4"};
+    "F32",   "F16",        "Q4_0",       "Q4_1",       "Q4_2",     "Q4_3",     "Q5_0",
+    "Q5_1",  "Q8_0",       "Q8_1",       "Q2_K",       "Q3_K",     "Q4_K",     "Q5_K",
+    "Q6_K",  "Q8_K",       "IQ2_XXS",    "IQ2_XS",     "IQ3_XXS",  "IQ1_S",    "IQ4_NL",
+    "IQ3_S", "IQ2_S",      "IQ4_XS",     "I8",         "I16",      "I32",      "I64",
+    "F64",   "IQ1_M",      "BF16",       "Q4_0_4_4",   "Q4_0_4_8", "Q4_0_8_8", "TQ1_0",
+    "TQ2_0", "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4"};
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) {
-    return std::toupper(x) == std::toupper(y);
-  });
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::toupper(x) == std::toupper(y); });
 }
 
 }  // namespace
