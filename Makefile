@@ -8,6 +8,7 @@ JOBS ?= $(shell nproc)
 SOAK_MINUTES ?= 30
 # What `make run` passes on, e.g. make run ARGS='-m model.gguf -p "Once upon a time"'
 ARGS ?=
+MODEL ?= models/fireside-q8_0.gguf
 
 BUILD_PACKAGES := cmake g++ ninja-build pkg-config libfmt-dev libexpected-dev libcli11-dev \
   nlohmann-json3-dev libpcre2-dev libutf8proc-dev
@@ -16,6 +17,9 @@ BENCH_PACKAGES := libbenchmark-dev
 LINT_PACKAGES := clang-format clang-tidy
 
 CONFIGURE := cmake $(if $(shell command -v ccache),-D CMAKE_CXX_COMPILER_LAUNCHER=ccache)
+# Without tests and benchmarks, and so without their packages, until they are asked for;
+# then the same folder gets them, and nothing is compiled twice.
+configured = { [ -f $(BUILD)/build.ninja ] || $(CONFIGURE) --preset release -D RIDGELINE_TESTS=OFF; }
 
 # Test programs are one per floor: parsers run under the address sanitizer, what has
 # threads under the thread sanitizer.
@@ -33,14 +37,14 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 — /p' $(MAKEFILE_LIST)
 
 build: packages ## build/release/ridgeline, the program
-	@[ -f $(BUILD)/build.ninja ] || $(CONFIGURE) --preset release -D RIDGELINE_TESTS=OFF 1>&2
+	@$(configured) 1>&2
 	@cmake --build $(BUILD) --target ridgeline_cli 1>&2
 
 run: build ## generate text: ARGS='-m MODEL.gguf -p "Once upon a time"', or the demo model
 	@$(BIN) run $(ARGS)
 
 test: packages test-packages ## build everything and run all tests
-	@$(CONFIGURE) --preset release -D RIDGELINE_TESTS=ON
+	@$(configured) && cmake $(BUILD) -D RIDGELINE_TESTS=ON
 	@cmake --build $(BUILD)
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 
@@ -64,8 +68,11 @@ soak: test ## the tests over and over in random order, for SOAK_MINUTES
 	  rounds=$$((rounds + 1)); echo "soak: $$rounds rounds passed"; \
 	done
 
-bench: build ## what this machine reaches: the program's own benchmark, ARGS passed on
-	@$(BIN) bench $(ARGS)
+bench: packages bench-packages ## micro-benchmarks, then prefill and decode of MODEL
+	@$(configured) && cmake $(BUILD) -D RIDGELINE_BENCH=ON
+	@cmake --build $(BUILD) --target ridgeline_cli ridgeline_benchmarks
+	@for program in $(BUILD)/bench/bench_*; do $$program || exit 1; done
+	@$(BIN) bench model -m $(MODEL)
 
 format: lint-packages ## rewrite the sources as .clang-format says
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
@@ -73,7 +80,7 @@ format: lint-packages ## rewrite the sources as .clang-format says
 # clang-tidy takes seconds a file: those that differ from main, or all with ALL=1.
 lint: packages test-packages lint-packages ## clang-format and clang-tidy, on changed files or ALL=1
 	@git ls-files '*.cpp' '*.h' | xargs clang-format --dry-run -Werror
-	@$(CONFIGURE) --preset release -D RIDGELINE_TESTS=ON > /dev/null
+	@{ $(configured) && cmake $(BUILD) -D RIDGELINE_TESTS=ON; } > /dev/null
 	@files=$$($(if $(ALL),git ls-files,{ git diff --name-only --diff-filter=d $(or $(BASE),HEAD); \
 	  git ls-files --others --exclude-standard; }) | grep -E '^(ridgeline|tests)/.*\.cpp$$' || true); \
 	[ -z "$$files" ] || printf '%s\n' $$files | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet

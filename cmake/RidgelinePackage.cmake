@@ -37,9 +37,10 @@ foreach(layer IN LISTS layers)
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/ridgeline/kernels/kernel_table.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ridgeline/kernels)
-if(TARGET ridgeline_cli)
-  install(TARGETS ridgeline_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+install(TARGETS ridgeline_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Where `ridgeline run` looks for it: beside the program.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/ DESTINATION share/ridgeline
+  FILES_MATCHING PATTERN "*.gguf")
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/ridgelineConfig.cmake.in
   ${CMAKE_BINARY_DIR}/ridgelineConfig.cmake INSTALL_DESTINATION ${package_dir})

@@ -28,8 +28,21 @@ foreach(file IN LISTS package_files)
   endif()
 endforeach()
 
-execute_process(COMMAND ${scratch}/example/generate /absent.gguf "Once upon a time"
+set(generate ${scratch}/example/generate)
+file(GLOB models ${scratch}/prefix/share/ridgeline/*.gguf)
+list(GET models 0 model)
+set(prompt "Once upon a time")
+run(${generate} ${model} ${prompt})
+string(LENGTH "${output}" length)
+if(NOT output MATCHES "^${prompt}" OR length LESS 50)
+  message(FATAL_ERROR "generate: expected the prompt and what follows it, got:\n${output}")
+endif()
+
+execute_process(COMMAND ${generate} /absent.gguf ${prompt}
   RESULT_VARIABLE result ERROR_VARIABLE output)
 if(NOT result EQUAL 1 OR NOT output MATCHES "/absent.gguf")
   message(FATAL_ERROR "generate: exit status ${result}, expected 1 and the file's name:\n${output}")
 endif()
+
+# The installed program finds the installed model.
+run(${scratch}/prefix/bin/ridgeline run -n 8)
