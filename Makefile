@@ -38,25 +38,25 @@ help: ## this list
 
 build: packages ## build/release/ridgeline, the program
 	@$(configured) 1>&2
-	@cmake --build $(BUILD) --target ridgeline_cli 1>&2
+	@cmake --build $(BUILD) -j $(JOBS) --target ridgeline_cli 1>&2
 
 run: build ## generate text: ARGS='-m MODEL.gguf -p "Once upon a time"', or the demo model
 	@$(BIN) run $(ARGS)
 
 test: packages test-packages ## build everything and run all tests
 	@$(configured) && cmake $(BUILD) -D RIDGELINE_TESTS=ON
-	@cmake --build $(BUILD)
+	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 
 asan-ubsan: packages test-packages ## the parsers under the address and undefined-behaviour sanitizers
 	@$(CONFIGURE) --preset asan-ubsan
-	@cmake --build build/$@ --target $(call test_programs,$(ASAN_FLOORS))
+	@cmake --build build/$@ -j $(JOBS) --target $(call test_programs,$(ASAN_FLOORS))
 	@ctest --test-dir build/$@ -j $(JOBS) --output-on-failure --no-tests=error \
 	  -R '^($(subst $(space),|,$(ASAN_FLOORS)))\.'
 
 tsan: packages test-packages ## everything with threads under the thread sanitizer
 	@$(CONFIGURE) --preset tsan
-	@cmake --build build/$@ --target $(call test_programs,$(TSAN_FLOORS))
+	@cmake --build build/$@ -j $(JOBS) --target $(call test_programs,$(TSAN_FLOORS))
 	@ctest --test-dir build/$@ -j $(JOBS) --output-on-failure --no-tests=error \
 	  -R '^($(subst $(space),|,$(TSAN_FLOORS)))\.'
 
@@ -70,7 +70,7 @@ soak: test ## the tests over and over in random order, for SOAK_MINUTES
 
 bench: packages bench-packages ## micro-benchmarks, then prefill and decode of MODEL
 	@$(configured) && cmake $(BUILD) -D RIDGELINE_BENCH=ON
-	@cmake --build $(BUILD) --target ridgeline_cli ridgeline_benchmarks
+	@cmake --build $(BUILD) -j $(JOBS) --target ridgeline_cli ridgeline_benchmarks
 	@for program in $(BUILD)/bench/bench_*; do $$program || exit 1; done
 	@$(BIN) bench model -m $(MODEL)
 
@@ -86,7 +86,7 @@ lint: packages test-packages lint-packages ## clang-format and clang-tidy, on ch
 	[ -z "$$files" ] || printf '%s\n' $$files | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet
 
 install: build ## program, library, headers and CMake package, to PREFIX
-	@cmake --build $(BUILD) --target ridgeline_library
+	@cmake --build $(BUILD) -j $(JOBS) --target ridgeline_library
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove everything that was built
