@@ -69,17 +69,15 @@ class Engine:
 
     def bench_command(self, model, a):
         common = ["-m", model, "-p", str(a.prompt_tokens), "-n", str(a.gen_tokens),
-                  "-t", str(a.threads)]
+                  "-t", str(a.threads), "-r", "1"]
         if self.is_ours:
             return self.command + ["bench", "model"] + common + ["--json"]
-        return self.command + common + ["-r", "1", "-o", "json"]
+        return self.command + common + ["-o", "json"]
 
     def load_command(self, model, a):
         common = ["-m", model, "-p", PROMPT, "-n", "1", "-c", str(a.context),
-                  "-t", str(a.threads), "--temp", "0"]
-        if self.is_ours:
-            return self.command + ["run"] + common
-        return self.command + common + ["--no-display-prompt"]
+                  "-t", str(a.threads), "--temp", "0", "--no-display-prompt"]
+        return self.command + (["run"] if self.is_ours else []) + common
 
 
 class Failed(Exception):
