@@ -29,6 +29,8 @@ const char* plural_of(GgufType element) {
 
 }  // namespace
 
+namespace gguf {
+
 std::string quoted(std::string_view name) {
   constexpr std::size_t kShownMax = 80;
   std::string out = "'";
@@ -43,13 +45,15 @@ std::string quoted(std::string_view name) {
   return out + "'";
 }
 
-std::string gguf_type_text(GgufType type) {
+std::string type_text(GgufType type) {
   constexpr const char* kNames[] = {"uint8",  "int8",    "uint16",  "int16",  "uint32",
                                     "int32",  "float32", "boolean", "string", "array",
                                     "uint64", "int64",   "float64"};
   const auto id = static_cast<std::uint32_t>(type);
   return id < std::size(kNames) ? kNames[id] : fmt::format("type {}", id);
 }
+
+}  // namespace gguf
 
 std::string GgufValue::describe() const {
   return std::visit(
@@ -61,7 +65,7 @@ std::string GgufValue::describe() const {
         else if constexpr (std::is_integral_v<T>)
           return fmt::format("the integer {}", v);
         else if constexpr (std::is_same_v<T, std::string_view>)
-          return fmt::format("the string {}", quoted(v));
+          return fmt::format("the string {}", gguf::quoted(v));
         else
           return fmt::format("an array of {} {}", v.size(), plural_of(type));
       },
@@ -82,7 +86,7 @@ const GgufValue* GgufFile::find(std::string_view key) const {
 
 tl::unexpected<Error> GgufFile::mismatch(std::string_view key, const GgufValue& value,
                                          const char* expected) const {
-  return fail(fmt::format("{}: metadata key {} is {}, expected {}", path_, quoted(key),
+  return fail(fmt::format("{}: metadata key {} is {}, expected {}", path_, gguf::quoted(key),
                           value.describe(), expected));
 }
 
@@ -138,7 +142,7 @@ Result<std::optional<std::vector<std::int64_t>>> GgufFile::integers(std::string_
     if (element > kInt64Max)
       return fail(
           fmt::format("{}: metadata key {} has the element {}, expected integers below 2^63", path_,
-                      quoted(key), element));
+                      gguf::quoted(key), element));
     out.push_back(static_cast<std::int64_t>(element));
   }
   return out;

@@ -11,6 +11,8 @@
 namespace ridgeline {
 namespace {
 
+using gguf::quoted;
+
 // Least bytes that a key-value pair, a tensor's description and a string take.
 constexpr std::size_t kPairBytesMin = 8 + 4 + 1;
 constexpr std::size_t kTensorBytesMin = 8 + 4 + 4 + 8;

@@ -17,6 +17,8 @@
 namespace ridgeline {
 namespace {
 
+using gguf::quoted;
+
 std::size_t padding(std::size_t bytes, std::size_t alignment) {
   return (alignment - bytes % alignment) % alignment;
 }
@@ -151,7 +153,7 @@ Status HeaderWriter::put_pair(const std::string& key, const GgufValue& value) {
   put_string(key);
   if (!put_value(value.type, value.value))
     return error("metadata key {} is {}, which type {} cannot hold", quoted(key), value.describe(),
-                 gguf_type_text(value.type));
+                 gguf::type_text(value.type));
   if (key == "general.alignment") {
     const auto* alignment = std::get_if<std::uint64_t>(&value.value);
     if (alignment == nullptr || !gguf::is_alignment(*alignment))
