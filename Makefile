@@ -71,7 +71,7 @@ soak: test ## the tests over and over in random order, for SOAK_MINUTES
 bench: packages bench-packages ## micro-benchmarks, then prefill and decode of MODEL
 	@$(configured) && cmake $(BUILD) -D RIDGELINE_BENCH=ON
 	@cmake --build $(BUILD) -j $(JOBS) --target ridgeline_cli ridgeline_benchmarks
-	@for program in $(BUILD)/bench/bench_*; do $$program || exit 1; done
+	@for program in $(BUILD)/bench/*_bench; do $$program || exit 1; done
 	@$(BIN) bench model -m $(MODEL)
 
 format: lint-packages ## rewrite the sources as .clang-format says
