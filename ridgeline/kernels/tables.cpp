@@ -9,6 +9,9 @@
 namespace ridgeline {
 namespace {
 
+/// Rows of a panel, in every ISA: kernels/impl/panel.h.
+constexpr int kPanelWidth = 16;
+
 /// A table and the lists it points into.
 struct Assembled {
   std::vector<ActivationKernel> activations;
@@ -17,7 +20,7 @@ struct Assembled {
 };
 
 /// `products` in order of preference: the first entry of a weight type is its best.
-Assembled assemble(std::string_view name, int panel_width,
+Assembled assemble(std::string_view name,
                    std::initializer_list<ActivationKernels> activations,
                    std::initializer_list<WeightKernels> products, const KvKernels& kv,
                    const ElementwiseKernels& elementwise, const AttentionKernels& attention) {
@@ -28,7 +31,7 @@ Assembled assemble(std::string_view name, int panel_width,
     a.weights.insert(a.weights.end(), list.kernels, list.kernels + list.count);
   a.table = KernelTable{
       .name = name,
-      .panel_width = panel_width,
+      .panel_width = kPanelWidth,
       .activations = a.activations,
       .weights = a.weights,
       .kv = {kv.kernels, static_cast<std::size_t>(kv.count)},
@@ -48,14 +51,69 @@ Assembled assemble(std::string_view name, int panel_width,
 }
 
 const KernelTable& generic_table() {
-  static const Assembled a =
-      assemble("generic", 8, {generic::kActivations},
-               {generic::kIntegerProducts, generic::kFloatProducts}, generic::kKv,
-               generic::kElementwise, generic::kAttention);
+  static const Assembled a = assemble(
+      "generic", {generic::kActivations},
+      {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts}, generic::kKv,
+      generic::kElementwise, generic::kAttention);
   return a.table;
 }
 
+const KernelTable& avx2_table() {
+  static const Assembled a =
+      assemble("avx2", {avx2::kActivations},
+               {avx2::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
+               avx2::kElementwise, avx2::kAttention);
+  return a.table;
+}
+
+const KernelTable& avx2vnni_table() {
+  static const Assembled a =
+      assemble("avx2vnni", {avx2::kActivations},
+               {avx2vnni::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
+               avx2::kElementwise, avx2::kAttention);
+  return a.table;
+}
+
+const KernelTable& avx512_table() {
+  static const Assembled a =
+      assemble("avx512", {avx512::kActivations},
+               {avx512::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
+               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+  return a.table;
+}
+
+const KernelTable& avx512vnni_table() {
+  static const Assembled a =
+      assemble("avx512vnni", {avx512::kActivations},
+               {avx512vnni::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
+               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+  return a.table;
+}
+
+const KernelTable& avx512bf16_table() {
+  static const Assembled a =
+      assemble("avx512bf16", {avx512::kActivations, avx512bf16::kActivations},
+               {avx512vnni::kIntegerProducts, avx512bf16::kBf16Products, avx512::kFloatProducts,
+                avx512::kExactProducts},
+               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+  return a.table;
+}
+
+// The flags that kernels/CMakeLists.txt compiles each folder with. CpuFeatures::avx512
+// stands for F, BW, DQ, VL and CD.
+bool has_avx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
+bool has_avx512(const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx512; }
+bool has_avx512_vnni(const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni; }
+
 constexpr std::array kBuilt{
+    BuiltIsa{"avx512bf16",
+             [](const CpuFeatures& cpu) { return has_avx512_vnni(cpu) && cpu.avx512_bf16; },
+             avx512bf16_table},
+    BuiltIsa{"avx512vnni", has_avx512_vnni, avx512vnni_table},
+    BuiltIsa{"avx512", has_avx512, avx512_table},
+    BuiltIsa{"avx2vnni", [](const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; },
+             avx2vnni_table},
+    BuiltIsa{"avx2", has_avx2, avx2_table},
     BuiltIsa{"generic", [](const CpuFeatures&) { return true; }, generic_table},
 };
 

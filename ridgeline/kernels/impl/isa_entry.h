@@ -58,11 +58,13 @@ RIDGELINE_DECLARE_VECTOR_KERNELS(avx512)
 namespace generic {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
+extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
 }  // namespace generic
 namespace avx2 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
+extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
 }  // namespace avx2
 namespace avx2vnni {
@@ -71,6 +73,7 @@ extern const WeightKernels kIntegerProducts;
 namespace avx512 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
+extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
 }  // namespace avx512
 namespace avx512vnni {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #define RIDGELINE_INLINE inline __attribute__((always_inline))
 
@@ -66,6 +67,14 @@ RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
   return _mm256_srai_epi32(a, n);
 }
 RIDGELINE_INLINE VecI max(VecI a, VecI b) { return _mm256_max_epi32(a, b); }
+/// The lowest byte of each lane.
+RIDGELINE_INLINE void store_low_bytes(void* p, VecI v) {
+  const __m256i first = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                         -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i low = _mm256_shuffle_epi8(v, first);
+  _mm_storel_epi64(static_cast<__m128i*>(p), _mm_or_si128(_mm256_castsi256_si128(low),
+                                                          _mm256_extracti128_si256(low, 1)));
+}
 
 // --- between the two ----------------------------------------------------------
 

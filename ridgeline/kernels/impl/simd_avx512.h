@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #define RIDGELINE_INLINE inline __attribute__((always_inline))
 
@@ -60,6 +61,10 @@ RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
   return _mm512_srai_epi32(a, n);
 }
 RIDGELINE_INLINE VecI max(VecI a, VecI b) { return _mm512_max_epi32(a, b); }
+/// The lowest byte of each lane.
+RIDGELINE_INLINE void store_low_bytes(void* p, VecI v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+}
 
 // --- between the two ----------------------------------------------------------
 

@@ -72,6 +72,12 @@ RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
   return a >> n;
 }
 RIDGELINE_INLINE VecI max(VecI a, VecI b) { return a > b ? a : b; }
+/// The lowest byte of each lane.
+RIDGELINE_INLINE void store_low_bytes(void* p, VecI v) {
+  std::uint8_t bytes[kLanes];
+  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<std::uint8_t>(v[i]);
+  std::memcpy(p, bytes, sizeof bytes);
+}
 
 // --- between the two ----------------------------------------------------------
 

@@ -1,0 +1,1 @@
+#include "ridgeline/kernels/impl/integer_table.h"

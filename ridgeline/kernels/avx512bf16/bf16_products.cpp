@@ -1,0 +1,20 @@
+#include "ridgeline/kernels/impl/bf16_products.h"
+#include "ridgeline/kernels/impl/isa_entry.h"
+#include "ridgeline/kernels/impl/pack_activations.h"
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+constexpr WeightKernel kProducts[] = {
+    weight_kernel<BF16, Bf16Tile>(ActivationFormat::kBF16, 32, 4),
+};
+constexpr ActivationKernel kPackers[] = {
+    {ActivationFormat::kBF16, tile_bytes_bf16, pack_bf16},
+};
+
+}  // namespace
+
+const WeightKernels kBf16Products{kProducts, 1};
+const ActivationKernels kActivations{kPackers, 1};
+
+}  // namespace ridgeline::RIDGELINE_ISA

@@ -1,0 +1,1 @@
+#include "ridgeline/kernels/impl/activation_table.h"

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "ridgeline/kernels/impl/formats.h"
+#include "ridgeline/kernels/impl/float_products.h"
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+template <class F>
+struct FloatEntry {
+  static constexpr WeightKernel make() {
+    return weight_kernel<F, FloatTile>(ActivationFormat::kF32, 32, 4);
+  }
+};
+template <class F>
+struct ExactEntry {
+  static constexpr WeightKernel make() {
+    return weight_kernel<F, ExactTile>(ActivationFormat::kF32, F::kElements, 4);
+  }
+};
+using FloatEntries = EntriesOf<FloatEntry, FloatFormats>;
+using ExactEntries = EntriesOf<ExactEntry, QuantizedFormats>;
+
+}  // namespace
+
+const WeightKernels kFloatProducts{FloatEntries::kEntries, FloatEntries::kCount};
+const WeightKernels kExactProducts{ExactEntries::kEntries, ExactEntries::kCount};
+
+}  // namespace ridgeline::RIDGELINE_ISA

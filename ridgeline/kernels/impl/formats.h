@@ -1,0 +1,34 @@
+#pragma once
+
+// Every weight format, one line each: float_products.cpp and integer_products.cpp of
+// each ISA take their lists from here.
+
+#include "ridgeline/kernels/formats/bf16.h"
+#include "ridgeline/kernels/formats/f16.h"
+#include "ridgeline/kernels/formats/f32.h"
+#include "ridgeline/kernels/formats/q4_0.h"
+#include "ridgeline/kernels/formats/q4_k.h"
+#include "ridgeline/kernels/formats/q5_0.h"
+#include "ridgeline/kernels/formats/q6_k.h"
+#include "ridgeline/kernels/formats/q8_0.h"
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+template <class... F>
+struct FormatList {};
+
+using FloatFormats = FormatList<F32, F16, BF16>;
+using QuantizedFormats = FormatList<Q8_0, Q4_0, Q5_0, Q4_K, Q6_K>;
+
+/// One table entry per format of the list: Entry<F>::make().
+template <template <class> class Entry, class List>
+struct EntriesOf;
+template <template <class> class Entry, class... F>
+struct EntriesOf<Entry, FormatList<F...>> {
+  static constexpr int kCount = sizeof...(F);
+  static constexpr WeightKernel kEntries[] = {Entry<F>::make()...};
+};
+
+}  // namespace
+}  // namespace ridgeline::RIDGELINE_ISA

@@ -1,0 +1,173 @@
+#pragma once
+
+#include "ridgeline/kernels/impl/activations.h"
+#include "ridgeline/kernels/impl/dot.h"
+#include "ridgeline/kernels/impl/tile.h"
+
+// Tiles of weights that are quantized in blocks with 8-bit activations: exact integer
+// sums within a block, then one F32 multiply-add per block and element, in ascending
+// order. The integers are exact and the order is k's, so a row's result has the same
+// bits in a tile of any size and with any split of k.
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+/// Rows whose sums fit the registers together.
+template <class F>
+inline constexpr int kRowRun = kManyRegisters ? kMaxTileRows : F::kMaxLevel > 15 ? 2 : 4;
+
+// --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale ---
+
+template <class F, int kRows, int kFirst, int kRun>
+RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
+                                  Accumulators<kRows>& c) {
+  Sum<F::kMaxLevel> sums[kRun][kVecs];
+  const auto first = [&](int r) RIDGELINE_BODY {
+    return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + kFirst + r) * 4));
+  };
+  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
+  unroll<0, 8>([&](auto g) RIDGELINE_BODY {
+    VecI u[kVecs];
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(block.values, v);
+    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+      const Four q = four(x + (g * kRows + kFirst + r) * 4);
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<g>(u[v], q);
+    }
+  });
+  RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
+    const VecF weight_scale = F::scale(block, v);
+    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+      const VecF x_scale = broadcast_f(x + ((kQ8x32Dwords + 1) * kRows + kFirst + r) * 4);
+      const VecF sum = to_float(sums[r][v].template total<8>(first(r)));
+      c.set(kFirst + r, v, fma(sum, mul(weight_scale, x_scale), c.get(kFirst + r, v)));
+    }
+  }
+}
+
+template <class F, int kRows>
+void tile32(const std::byte* panel, const std::byte* tile, std::int64_t, std::int64_t k_begin,
+            std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride, bool resume,
+            const std::byte* prefetch) {
+  Accumulators<kRows> c(acc, acc_stride, resume);
+  Prefetch ahead{prefetch};
+  const std::byte* x = tile + static_cast<std::size_t>(k_begin / 32) * kRows * kQ8x32RowBytes;
+  for (std::int64_t b = k_begin / 32; b < k_end / 32; ++b) {
+    const typename F::Block block = F::at(panel, b);
+    ahead.step<F::kBytesPer32>();
+    row_runs<kRows, kRowRun<F>>([&](auto first, auto rows) RIDGELINE_BODY {
+      add_block32<F, kRows, first, rows>(block, x, c);
+    });
+    x += kRows * kQ8x32RowBytes;
+  }
+  c.finish(acc, acc_stride);
+}
+
+// --- 256 elements, sub-blocks with integer scales: the sums of sub-blocks are scaled
+// --- and added in integers, minima are multiplied with the activations' sums, and one
+// --- F32 step ends the block: acc += (Σ scale·Σ level·q · d - Σ min·Σ q · dmin) · x scale
+
+/// One vector per sub-block and panel vector, unpacked once for all rows.
+struct SubBlockScales {
+  alignas(64) std::int32_t lanes[16][kPanelWidth];
+};
+
+/// scaled[r][v] = sum over the sub-blocks of chunk c of scale · Σ (level - zero) · q
+template <class F, int kRows, int kFirst, int kRun>
+RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockScales& scales,
+                                const std::byte* x, VecI (&scaled)[kRun][kVecs]) {
+  constexpr int kGroups = F::kSubElements / 4;
+  constexpr int kSubBlocks = F::kChunkElements / F::kSubElements;
+  const std::byte* q = x + c * (F::kChunkElements * kRows);
+  const std::byte* negative_sums = x + (kQ8x256Sums16 + c * kSubBlocks) * (4 * kRows);
+  unroll<0, kSubBlocks>([&](auto s) RIDGELINE_BODY {
+    const typename F::Chunk chunk = F::chunk(block, c);
+    Sum<F::kMaxLevel> sums[kRun][kVecs];
+    const auto first = [&](int r) RIDGELINE_BODY {
+      if constexpr (F::kHasMins)
+        return zero_i();
+      else
+        return shift_left<F::kZeroShift>(broadcast_i(negative_sums + (s * kRows + kFirst + r) * 4));
+    };
+    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
+    unroll<0, kGroups>([&](auto i) RIDGELINE_BODY {
+      constexpr int g = s * kGroups + i;
+      VecI u[kVecs];
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(chunk, v);
+      RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+        const Four four_q = four(q + (g * kRows + kFirst + r) * 4);
+        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+          sums[r][v].template step<i>(u[v], four_q);
+      }
+    });
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
+      const VecI scale = load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
+      RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+        scaled[r][v] =
+            add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
+        compute_now(scaled[r][v]);
+      }
+    }
+  });
+}
+
+/// The minima of the eight sub-blocks of 32 as 16-bit pairs, in the activations' order.
+template <class F>
+RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4]) {
+  RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) {
+    const VecI bytes = i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
+    pairs[i] = bit_and(i % 2 == 0 ? bytes : shift_right<8>(bytes), splat_i(0x00ff00ff));
+  }
+}
+
+template <class F, int kRows, int kFirst, int kRun>
+RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
+                                   const std::byte* x, Accumulators<kRows, false>& c) {
+  VecI scaled[kRun][kVecs];
+  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) scaled[r][v] = zero_i();
+  for (int i = 0; i < opaque(256 / F::kChunkElements); ++i)
+    add_chunk<F, kRows, kFirst, kRun>(block, i, scales, x, scaled);
+  RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
+    const VecF d = F::d(block, v);
+    VecI mins[4];
+    if constexpr (F::kHasMins) min_pairs<F>(block, v, mins);
+    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+      VecF sum = mul(to_float(scaled[r][v]), d);
+      if constexpr (F::kHasMins) {
+        VecI minima = zero_i();
+        RIDGELINE_UNROLL for (int i = 0; i < 4; ++i)
+          minima = add_pairs(minima, mins[i],
+                             two(x + ((kQ8x256Pairs32 + i) * kRows + kFirst + r) * 4));
+        sum = fnma(to_float(minima), F::dmin(block, v), sum);
+      }
+      const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + kFirst + r) * 4);
+      c.set(kFirst + r, v, fma(sum, x_scale, c.get(kFirst + r, v)));
+    }
+  }
+}
+
+template <class F, int kRows>
+void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::int64_t k_begin,
+             std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride, bool resume,
+             const std::byte* prefetch) {
+  Accumulators<kRows, false> c(acc, acc_stride, resume);
+  Prefetch ahead{prefetch};
+  const std::byte* x = tile + static_cast<std::size_t>(k_begin / 256) * kRows * kQ8x256RowBytes;
+  const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
+  SubBlockScales scales;
+  for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
+    ahead.step<F::kBlockBytes>();
+    F::unpack_scales(block, scales.lanes);
+    row_runs<kRows, kRowRun<F>>([&](auto first, auto rows) RIDGELINE_BODY {
+      add_block256<F, kRows, first, rows>(block, scales, x, c);
+    });
+    block += F::kBlockBytes;
+    x += kRows * kQ8x256RowBytes;
+  }
+  c.finish(acc, acc_stride);
+}
+
+}  // namespace
+}  // namespace ridgeline::RIDGELINE_ISA

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "ridgeline/kernels/impl/formats.h"
+#include "ridgeline/kernels/impl/integer_products.h"
+#include "ridgeline/kernels/impl/weights.h"
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+template <class F, int kRows>
+struct IntegerTile {
+  static constexpr TileKernel run = [] {
+    if constexpr (kHasSubBlocks<F>)
+      return tile256<F, kRows>;
+    else
+      return tile32<F, kRows>;
+  }();
+};
+
+template <class F>
+struct IntegerEntry {
+  static constexpr WeightKernel make() {
+    constexpr auto activation =
+        kHasSubBlocks<F> ? ActivationFormat::kQ8x256 : ActivationFormat::kQ8x32;
+    return weight_kernel<F, IntegerTile>(activation, F::kElements, 4);
+  }
+};
+using IntegerEntries = EntriesOf<IntegerEntry, QuantizedFormats>;
+
+}  // namespace
+
+const WeightKernels kIntegerProducts{IntegerEntries::kEntries, IntegerEntries::kCount};
+
+}  // namespace ridgeline::RIDGELINE_ISA

@@ -1,0 +1,152 @@
+#pragma once
+
+#include "ridgeline/kernels/impl/isa_entry.h"
+#include "ridgeline/kernels/impl/panel.h"
+#include "ridgeline/kernels/impl/tile.h"
+
+// From the file's rows to a panel, and from a panel to floats, for any format.
+
+namespace ridgeline::RIDGELINE_ISA {
+namespace {
+
+/// kElements of a format: 1 for the float types, else those of the file's block.
+template <class F>
+inline constexpr bool kIsFloat = F::kElements == 1;
+template <class F>
+inline constexpr bool kHasSubBlocks = F::kElements == 256;
+
+template <class F>
+std::size_t panel_bytes(std::int64_t k) {
+  if constexpr (kHasSubBlocks<F>)
+    return static_cast<std::size_t>(k / 256) * F::kBlockBytes;
+  else
+    return F::panel_bytes(k);
+}
+
+template <class F>
+void pack_panel(const std::byte* data, std::size_t row_stride, int count, std::int64_t k,
+                std::byte* panel) {
+  Rows rows{data, row_stride, count};
+  if constexpr (kIsFloat<F>) {
+    F::pack(rows, k, panel);
+    if (k % 32 == 0) return;
+    const std::size_t pair_bytes = F::kBytesPer32 / 16;  // BF16 packs pairs
+    const std::size_t used = static_cast<std::size_t>((k + 1) / 2) * pair_bytes;
+    const std::size_t odd = F::kDType == DType::kBF16 ? 0 : static_cast<std::size_t>(k % 2);
+    const std::size_t begin = used - odd * (pair_bytes / 2);
+    std::memset(panel + begin, 0, F::panel_bytes(k) - begin);
+  } else if constexpr (kHasSubBlocks<F>) {
+    for (std::int64_t b = 0; b < k / 256; ++b) {
+      F::pack_block(rows, panel);
+      rows = rows.at(sizeof(typename F::File));
+      panel += F::kBlockBytes;
+    }
+  } else {
+    const std::int64_t blocks = k / 32;
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      transpose<std::uint16_t>(rows.at(offsetof(typename F::File, d)), 1, panel + F::scales_at(b));
+      F::pack_values(rows, panel + F::values_at(b));
+      rows = rows.at(sizeof(typename F::File));
+    }
+    if (blocks % 2 == 0) return;
+    std::memset(panel + F::scales_at(blocks), 0, 32);
+    std::memset(panel + F::values_at(blocks), 0,
+                F::panel_bytes(k) - F::values_at(blocks));
+  }
+}
+
+/// 32 elements of k of a panel as floats.
+struct Expanded {
+  alignas(64) float w[32][kPanelWidth];
+};
+
+/// One k-group as floats: (level - zero) · scale, and - min where there is one. Each
+/// step is exact or rounds as the scalar decoder does.
+template <int zero>
+RIDGELINE_INLINE void expand_group(VecI u, VecF scale, float (*out)[kPanelWidth], int v) {
+  unroll<0, 4>([&](auto i) RIDGELINE_BODY {
+    store(out[i] + v * kLanes, mul(to_float(sub(byte_of<i>(u), splat_i(zero))), scale));
+  });
+}
+
+/// Elements 32 j .. 32 j + 31 of a chunk of a block with sub-blocks.
+template <class F, int j>
+RIDGELINE_INLINE void expand_of_chunk(const std::byte* block, int c, Expanded& to) {
+  std::int32_t scales[16][kPanelWidth], mins[16][kPanelWidth];
+  F::unpack_scales(block, scales);
+  if constexpr (F::kHasMins) F::unpack_mins(block, mins);
+  const typename F::Chunk chunk = F::chunk(block, c);
+  unroll<0, 8>([&](auto i) RIDGELINE_BODY {
+    constexpr int g = j * 8 + i;
+    const int s = c * (F::kChunkElements / F::kSubElements) + g * 4 / F::kSubElements;
+    for (int v = 0; v < kVecs; ++v) {
+      const VecF scale = mul(F::d(block, v), to_float(load_i(&scales[s][v * kLanes])));
+      const VecI u = F::template levels<g>(chunk, v);
+      if constexpr (F::kHasMins) {
+        const VecF min = mul(F::dmin(block, v), to_float(load_i(&mins[s][v * kLanes])));
+        unroll<0, 4>([&](auto e) RIDGELINE_BODY {
+          store(to.w[4 * i + e] + v * kLanes, sub(mul(to_float(byte_of<e>(u)), scale), min));
+        });
+      } else {
+        expand_group<1 << F::kZeroShift>(u, scale, to.w + 4 * i, v);
+      }
+    }
+  });
+}
+
+/// Elements 32 b .. 32 b + 31.
+template <class F>
+__attribute__((noinline)) void expand(const std::byte* panel, std::int64_t b, Expanded& to) {
+  if constexpr (kIsFloat<F>) {
+    const std::byte* block = panel + static_cast<std::size_t>(b) * F::kBytesPer32;
+    for (std::size_t four = 0; four < 8; ++four)
+      unroll<0, 4>([&](auto i) RIDGELINE_BODY {
+        for (int v = 0; v < kVecs; ++v)
+          store(to.w[4 * four + i] + v * kLanes, F::template weight<i>(block, four, v));
+      });
+  } else if constexpr (kHasSubBlocks<F>) {
+    const std::byte* block = panel + static_cast<std::size_t>(b / 8) * F::kBlockBytes;
+    constexpr int kPerChunk = F::kChunkElements / 32;
+    const int sub = static_cast<int>(b % 8);
+    unroll<0, kPerChunk>([&](auto j) RIDGELINE_BODY {
+      if (sub % kPerChunk == j) expand_of_chunk<F, j>(block, sub / kPerChunk, to);
+    });
+  } else {
+    const typename F::Block block = F::at(panel, b);
+    for (int v = 0; v < kVecs; ++v) {
+      const VecF scale = F::scale(block, v);
+      unroll<0, 8>([&](auto g) RIDGELINE_BODY {
+        expand_group<1 << F::kZeroShift>(F::template levels<g>(block.values, v), scale,
+                                         to.w + 4 * g, v);
+      });
+    }
+  }
+}
+
+template <class F>
+void decode_row(const std::byte* panel, int row, std::int64_t k, float* out) {
+  Expanded block;
+  for (std::int64_t begin = 0; begin < k; begin += 32) {
+    expand<F>(panel, begin / 32, block);
+    const std::int64_t count = k - begin < 32 ? k - begin : 32;
+    for (std::int64_t i = 0; i < count; ++i) out[begin + i] = block.w[i][row];
+  }
+}
+
+/// An entry of the table; kernels: Tiles<rows>::run for each number of rows.
+template <class F, template <class, int> class Tiles>
+constexpr WeightKernel weight_kernel(ActivationFormat activation, int k_step, int prefetch_rows) {
+  static_assert(kMaxTileRows == 8);
+  return {F::kDType,
+          activation,
+          k_step,
+          prefetch_rows,
+          panel_bytes<F>,
+          pack_panel<F>,
+          decode_row<F>,
+          {nullptr, Tiles<F, 1>::run, Tiles<F, 2>::run, Tiles<F, 3>::run, Tiles<F, 4>::run,
+           Tiles<F, 5>::run, Tiles<F, 6>::run, Tiles<F, 7>::run, Tiles<F, 8>::run}};
+}
+
+}  // namespace
+}  // namespace ridgeline::RIDGELINE_ISA
