@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "ridgeline/quant/k_affine.h"
 #include "ridgeline/quant/q4_0.h"
 #include "ridgeline/quant/q4_k.h"
 #include "ridgeline/quant/q5_0.h"
@@ -203,16 +204,14 @@ TEST(BlockFormat, LayoutsHaveTheTypesSize) {
   check(DType::kQ6_K, BlockQ6_K{});
 }
 
-TEST(BlockFormat, Q4KScalesUnpackFromTheirBits) {
-  BlockQ4_K block{};
+TEST(BlockFormat, SixBitScalesUnpackFromTheirBits) {
   // scale[s] = 10 + s, min[s] = 50 + s, laid out by hand: 14 = 0b001110, 54 = 0b110110.
-  const std::uint8_t packed[12] = {10,          11,          12,          13,
+  k_affine::PackedScales packed = {10,          11,          12,          13,
                                    50 | 3 << 6, 51 | 3 << 6, 52 | 3 << 6, 53 | 3 << 6,
                                    14 | 6 << 4, 15 | 7 << 4, 0 | 8 << 4,  1 | 9 << 4};
-  std::memcpy(block.scales, packed, sizeof packed);
-  block.scales[2] |= 1 << 6;  // 16 = 0b010000
-  block.scales[3] |= 1 << 6;
-  const ScalesQ4_K scales = unpack_scales(block);
+  packed[2] |= 1 << 6;  // 16 = 0b010000
+  packed[3] |= 1 << 6;
+  const k_affine::Scales scales = k_affine::unpack_scales(packed);
   for (int s = 0; s < 8; ++s) {
     EXPECT_EQ(scales.scale[s], 10 + s);
     EXPECT_EQ(scales.min[s], 50 + s);
