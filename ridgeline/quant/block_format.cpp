@@ -9,6 +9,7 @@
 #include "ridgeline/quant/q4_0.h"
 #include "ridgeline/quant/q4_k.h"
 #include "ridgeline/quant/q5_0.h"
+#include "ridgeline/quant/q5_k.h"
 #include "ridgeline/quant/q6_k.h"
 #include "ridgeline/quant/q8_0.h"
 
@@ -30,6 +31,7 @@ constexpr std::array kFormats{
     BlockFormat{DType::kQ4_0, decode_q4_0, encode_q4_0},
     BlockFormat{DType::kQ5_0, decode_q5_0, encode_q5_0},
     BlockFormat{DType::kQ4_K, decode_q4_k, encode_q4_k},
+    BlockFormat{DType::kQ5_K, decode_q5_k, encode_q5_k},
     BlockFormat{DType::kQ6_K, decode_q6_k, encode_q6_k},
 };
 

@@ -13,7 +13,8 @@ constexpr std::array kTypes{
     DTypeInfo{DType::kF32, "F32", 1, 4},       DTypeInfo{DType::kF16, "F16", 1, 2},
     DTypeInfo{DType::kBF16, "BF16", 1, 2},     DTypeInfo{DType::kQ8_0, "Q8_0", 32, 34},
     DTypeInfo{DType::kQ4_0, "Q4_0", 32, 18},   DTypeInfo{DType::kQ5_0, "Q5_0", 32, 22},
-    DTypeInfo{DType::kQ4_K, "Q4_K", 256, 144}, DTypeInfo{DType::kQ6_K, "Q6_K", 256, 210},
+    DTypeInfo{DType::kQ4_K, "Q4_K", 256, 144}, DTypeInfo{DType::kQ5_K, "Q5_K", 256, 176},
+    DTypeInfo{DType::kQ6_K, "Q6_K", 256, 210},
 };
 
 // ggml's enumeration; gaps are types that were withdrawn.

@@ -16,6 +16,7 @@ enum class DType : std::uint8_t {
   kQ5_0 = 6,
   kQ8_0 = 8,
   kQ4_K = 12,
+  kQ5_K = 13,
   kQ6_K = 14,
   kBF16 = 30,
 };

@@ -33,7 +33,8 @@ struct Weights {
 inline std::vector<std::size_t> scale_offsets(DType dtype) {
   switch (dtype) {
     case DType::kQ6_K: return {208};
-    case DType::kQ4_K: return {0, 2};
+    case DType::kQ4_K:
+    case DType::kQ5_K: return {0, 2};
     default: return {0};
   }
 }

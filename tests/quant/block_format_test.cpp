@@ -17,6 +17,7 @@
 #include "ridgeline/quant/q4_0.h"
 #include "ridgeline/quant/q4_k.h"
 #include "ridgeline/quant/q5_0.h"
+#include "ridgeline/quant/q5_k.h"
 #include "ridgeline/quant/q6_k.h"
 #include "ridgeline/quant/q8_0.h"
 
@@ -115,6 +116,9 @@ double error_bound(DType dtype) {
     // by 1/126 of the greatest offset; the weighted search may trade one more step.
     case DType::kQ4_K:
       return 2.0 / 15 * (0.5 + 15.0 / 126 + 1) + 1.0 / 126;
+    // Likewise with 31 steps.
+    case DType::kQ5_K:
+      return 2.0 / 31 * (0.5 + 31.0 / 126 + 1) + 1.0 / 126;
     // The search may clip a whole step of max/32; the scale is rounded to 8 bits.
     case DType::kQ6_K:
       return 1.0 / 32 + 1.0 / 256 + kF16Scale;
@@ -201,6 +205,7 @@ TEST(BlockFormat, LayoutsHaveTheTypesSize) {
   check(DType::kQ4_0, BlockQ4_0{});
   check(DType::kQ5_0, BlockQ5_0{});
   check(DType::kQ4_K, BlockQ4_K{});
+  check(DType::kQ5_K, BlockQ5_K{});
   check(DType::kQ6_K, BlockQ6_K{});
 }
 

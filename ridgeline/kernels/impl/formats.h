@@ -9,6 +9,7 @@
 #include "ridgeline/kernels/formats/q4_0.h"
 #include "ridgeline/kernels/formats/q4_k.h"
 #include "ridgeline/kernels/formats/q5_0.h"
+#include "ridgeline/kernels/formats/q5_k.h"
 #include "ridgeline/kernels/formats/q6_k.h"
 #include "ridgeline/kernels/formats/q8_0.h"
 
@@ -19,7 +20,7 @@ template <class... F>
 struct FormatList {};
 
 using FloatFormats = FormatList<F32, F16, BF16>;
-using QuantizedFormats = FormatList<Q8_0, Q4_0, Q5_0, Q4_K, Q6_K>;
+using QuantizedFormats = FormatList<Q8_0, Q4_0, Q5_0, Q4_K, Q5_K, Q6_K>;
 
 /// One table entry per format of the list: Entry<F>::make().
 template <template <class> class Entry, class List>
