@@ -231,6 +231,24 @@ TEST_P(Attention, MergingASpanThatARowDoesNotSeeChangesNothing) {
   EXPECT_TRUE(same_bits(together, attend_in_steps(cache, q, 510, 514, 1)));
 }
 
+// Even a negative zero, which adding an empty span would turn into a positive one.
+TEST_P(Attention, UnseenSpanKeepsTheSignOfZero) {
+  PagedCache cache(*find_kv_kernel(*table, DType::kF32), 16, 514, 3);
+  std::vector<float> k(16, 0.0F), v(16, 0.0F);
+  for (std::int64_t t = 0; t < 510; ++t) cache.store(t, k.data(), v.data());
+  // The last position that row 510 sees has a low weight, so that its product underflows.
+  k.assign(16, -1.0F);
+  v.assign(16, -std::numeric_limits<float>::denorm_min());
+  for (std::int64_t t = 510; t < 514; ++t) cache.store(t, k.data(), v.data());
+  Queries q = random_queries(16, 1, 510, 4, 61);
+  q.values.assign(q.values.size(), 1.0F);
+  const auto alone = attend(*table, cache, q, 510, 511);
+  if (fused_multiply_add()) {
+    EXPECT_TRUE(std::signbit(alone[0]));
+  }
+  EXPECT_EQ(0, std::memcmp(attend(*table, cache, q, 510, 514).data(), alone.data(), 64));
+}
+
 TEST_P(Attention, WritesOnlyItsOwnHeads) {
   const PagedCache cache = filled_cache(DType::kF16, 10, 20);
   const Queries q = random_queries(10, 2, 18, 2, 59);

@@ -183,14 +183,21 @@ void attend_tile(const AttentionSpan& span, int first_row, int rows) {
   }
 }
 
+void prefetch_queries(const AttentionSpan& span, int begin, int end) {
+  for (int r = begin; r < end; ++r)
+    for (int d = 0; d < span.head_dim; d += 16) __builtin_prefetch(query_row(span, r) + d, 0, 2);
+}
+
 template <class Kv>
 void attend_rows(const AttentionSpan& span) {
   const int rows = span.positions * span.group;
-  for (int r = 0; r < rows; r += kTileRows) {
-    // The rows of q lie pages apart: fetch the next tile's while this one computes.
-    for (int i = r + kTileRows; i < r + 2 * kTileRows && i < rows; ++i)
-      for (int d = 0; d < span.head_dim; d += 16) __builtin_prefetch(query_row(span, i) + d, 0, 2);
-    attend_tile<Kv>(span, r, rows - r < kTileRows ? rows - r : kTileRows);
+  const auto tile_end = [&](int r) { return rows - r < kTileRows ? rows : r + kTileRows; };
+  // The rows of q lie pages apart. As many at once as the core can wait for, and each
+  // tile's while the one before it computes.
+  prefetch_queries(span, 0, tile_end(0));
+  for (int r = 0; r < rows; r = tile_end(r)) {
+    prefetch_queries(span, tile_end(r), tile_end(tile_end(r)));
+    attend_tile<Kv>(span, r, tile_end(r) - r);
   }
 }
 
