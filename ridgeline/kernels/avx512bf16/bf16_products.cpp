@@ -6,10 +6,10 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 constexpr WeightKernel kProducts[] = {
-    weight_kernel<BF16, Bf16Tile>(ActivationFormat::kBF16, 32, 4),
+    weight_kernel<BF16, Bf16Kernel>(32, 4),
 };
 constexpr ActivationKernel kPackers[] = {
-    {ActivationFormat::kBF16, tile_bytes_bf16, pack_bf16},
+    activation_kernel<ActivationFormat::kBF16, pack_bf16>(),
 };
 
 }  // namespace

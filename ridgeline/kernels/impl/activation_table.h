@@ -6,9 +6,9 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 constexpr ActivationKernel kPackers[] = {
-    {ActivationFormat::kF32, tile_bytes_f32, pack_f32},
-    {ActivationFormat::kQ8x32, tile_bytes_q8x32, pack_q8x32},
-    {ActivationFormat::kQ8x256, tile_bytes_q8x256, pack_q8x256},
+    activation_kernel<ActivationFormat::kF32, pack_f32>(),
+    activation_kernel<ActivationFormat::kQ8x32, pack_q8x32>(),
+    activation_kernel<ActivationFormat::kQ8x256, pack_q8x256>(),
 };
 
 }  // namespace

@@ -2,8 +2,9 @@
 
 #include "ridgeline/kernels/impl/panel.h"
 
-// Packed activations: a tile of `rows` rows, interleaved so that a kernel reads
-// memory in order. "× rows" means: of row 0, of row 1, ...
+// Packed activations: a tile is cut into sub-tiles of kInterleave rows (the last one
+// fewer), each with all of k. Inside a sub-tile rows are interleaved, so that a kernel
+// reads memory in order; "× rows" means: of its row 0, of its row 1, ...
 //
 //   F32      per element of k (padded to 32)    F32 × rows
 //   BF16     per two elements (padded to 32)    2 BF16 × rows
@@ -23,6 +24,9 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
+/// As many rows as the sums of one panel leave registers for.
+inline constexpr int kInterleave = kPortable ? 1 : kLanes == 16 ? kMaxTileRows : 4;
+
 inline constexpr int kQ8x32Dwords = 8;
 inline constexpr std::size_t kQ8x32RowBytes = 40;  ///< one row's share of a block
 
@@ -31,6 +35,18 @@ inline constexpr int kQ8x256Sums16 = 64;   ///< in dwords × rows, from the bloc
 inline constexpr int kQ8x256Pairs32 = 80;
 inline constexpr int kQ8x256Scale = 84;
 inline constexpr std::size_t kQ8x256RowBytes = 85 * 4;
+
+/// One row's share of a tile.
+inline std::size_t tile_row_bytes(ActivationFormat format, std::int64_t k) {
+  const auto padded = static_cast<std::size_t>((k + 31) / 32 * 32);
+  switch (format) {
+    case ActivationFormat::kQ8x32: return padded / 32 * kQ8x32RowBytes;
+    case ActivationFormat::kQ8x256: return padded / 256 * kQ8x256RowBytes;
+    case ActivationFormat::kBF16: return padded * 2;
+    case ActivationFormat::kF32: break;
+  }
+  return padded * 4;
+}
 
 }  // namespace
 }  // namespace ridgeline::RIDGELINE_ISA

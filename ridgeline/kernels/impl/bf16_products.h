@@ -18,7 +18,8 @@ RIDGELINE_INLINE VecF dot_bf16(VecF acc, VecI w, const std::byte* x) {
 }
 
 template <class F, int kRows>
-struct Bf16Tile {
+struct Bf16Kernel {
+  static constexpr ActivationFormat kActivation = ActivationFormat::kBF16;
   static void run(const std::byte* panel, const std::byte* tile, std::int64_t k,
                   std::int64_t k_begin, std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride,
                   bool resume, const std::byte* prefetch) {

@@ -11,31 +11,30 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
-template <class F, int kRows, int kFirst, int kRun, class Acc>
+template <class F, int kRows, class Acc>
 RIDGELINE_INLINE void add_float_block(const std::byte* block, const float* x, Acc& c) {
-  VecF sum[kRun][kVecs];
-  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+  VecF sum[kRows][kVecs];
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sum[r][v] = zero_f();
   RIDGELINE_LOOP for (std::size_t four = 0; four < 8; ++four) {
     unroll<0, 4>([&](auto i) RIDGELINE_BODY {
       VecF w[kVecs];
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) w[v] = F::template weight<i>(block, four, v);
-      RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
-        const VecF a = splat(x[i * kRows + kFirst + r]);
+      RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
+        const VecF a = splat(x[i * kRows + r]);
         RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sum[r][v] = fma(w[v], a, sum[r][v]);
       }
     });
     x += 4 * kRows;
   }
-  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-      c.set(kFirst + r, v, add(c.get(kFirst + r, v), sum[r][v]));
+      c.set(r, v, add(c.get(r, v), sum[r][v]));
 }
 
-inline constexpr int kFloatRowRun = kManyRegisters ? kMaxTileRows : 4;
-
 template <class F, int kRows>
-struct FloatTile {
+struct FloatKernel {
+  static constexpr ActivationFormat kActivation = ActivationFormat::kF32;
   static void run(const std::byte* panel, const std::byte* tile, std::int64_t k,
                   std::int64_t k_begin, std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride,
                   bool resume, const std::byte* prefetch) {
@@ -46,9 +45,7 @@ struct FloatTile {
     for (std::int64_t b = k_begin / 32; b < (k_end + 31) / 32; ++b) {
       const std::byte* block = panel + static_cast<std::size_t>(b) * F::kBytesPer32;
       ahead.step<F::kBytesPer32>();
-      row_runs<kRows, kFloatRowRun>([&](auto first, auto rows) RIDGELINE_BODY {
-        add_float_block<F, kRows, first, rows>(block, x, c);
-      });
+      add_float_block<F, kRows>(block, x, c);
       x += 32 * kRows;
     }
     c.finish(acc, acc_stride);
@@ -60,14 +57,13 @@ template <int kRows>
 __attribute__((noinline)) void add_expanded(const Expanded& block, const float* x, float* acc,
                                             std::ptrdiff_t acc_stride) {
   Accumulators<kRows, false> c(acc, acc_stride, true);
-  row_runs<kRows, kFloatRowRun>([&](auto first, auto rows) RIDGELINE_BODY {
-    add_float_block<F32, kRows, first, rows>(reinterpret_cast<const std::byte*>(block.w), x, c);
-  });
+  add_float_block<F32, kRows>(reinterpret_cast<const std::byte*>(block.w), x, c);
 }
 
 /// A quantized type with exact activations: 32 elements at a time are expanded in L1.
 template <class F, int kRows>
-struct ExactTile {
+struct ExactKernel {
+  static constexpr ActivationFormat kActivation = ActivationFormat::kF32;
   static void run(const std::byte* panel, const std::byte* tile, std::int64_t k,
                   std::int64_t k_begin, std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride,
                   bool resume, const std::byte* prefetch) {

@@ -9,13 +9,13 @@ namespace {
 template <class F>
 struct FloatEntry {
   static constexpr WeightKernel make() {
-    return weight_kernel<F, FloatTile>(ActivationFormat::kF32, 32, 4);
+    return weight_kernel<F, FloatKernel>(32, 4);
   }
 };
 template <class F>
 struct ExactEntry {
   static constexpr WeightKernel make() {
-    return weight_kernel<F, ExactTile>(ActivationFormat::kF32, F::kElements, 4);
+    return weight_kernel<F, ExactKernel>(F::kElements, 4);
   }
 };
 using FloatEntries = EntriesOf<FloatEntry, FloatFormats>;

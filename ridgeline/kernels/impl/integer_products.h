@@ -12,35 +12,31 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
-/// Rows whose sums fit the registers together.
-template <class F>
-inline constexpr int kRowRun = kManyRegisters ? kMaxTileRows : F::kMaxLevel > 15 ? 2 : 4;
-
 // --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale ---
 
-template <class F, int kRows, int kFirst, int kRun>
+template <class F, int kRows>
 RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
                                   Accumulators<kRows>& c) {
-  Sum<F::kMaxLevel> sums[kRun][kVecs];
+  Sum<F::kMaxLevel> sums[kRows][kVecs];
   const auto first = [&](int r) RIDGELINE_BODY {
-    return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + kFirst + r) * 4));
+    return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4));
   };
-  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
   unroll<0, 8>([&](auto g) RIDGELINE_BODY {
     VecI u[kVecs];
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(block.values, v);
-    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
-      const Four q = four(x + (g * kRows + kFirst + r) * 4);
+    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
+      const Four q = four(x + (g * kRows + r) * 4);
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<g>(u[v], q);
     }
   });
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
     const VecF weight_scale = F::scale(block, v);
-    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
-      const VecF x_scale = broadcast_f(x + ((kQ8x32Dwords + 1) * kRows + kFirst + r) * 4);
+    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
+      const VecF x_scale = broadcast_f(x + ((kQ8x32Dwords + 1) * kRows + r) * 4);
       const VecF sum = to_float(sums[r][v].template total<8>(first(r)));
-      c.set(kFirst + r, v, fma(sum, mul(weight_scale, x_scale), c.get(kFirst + r, v)));
+      c.set(r, v, fma(sum, mul(weight_scale, x_scale), c.get(r, v)));
     }
   }
 }
@@ -55,9 +51,7 @@ void tile32(const std::byte* panel, const std::byte* tile, std::int64_t, std::in
   for (std::int64_t b = k_begin / 32; b < k_end / 32; ++b) {
     const typename F::Block block = F::at(panel, b);
     ahead.step<F::kBytesPer32>();
-    row_runs<kRows, kRowRun<F>>([&](auto first, auto rows) RIDGELINE_BODY {
-      add_block32<F, kRows, first, rows>(block, x, c);
-    });
+    add_block32<F, kRows>(block, x, c);
     x += kRows * kQ8x32RowBytes;
   }
   c.finish(acc, acc_stride);
@@ -73,37 +67,37 @@ struct SubBlockScales {
 };
 
 /// scaled[r][v] = sum over the sub-blocks of chunk c of scale · Σ (level - zero) · q
-template <class F, int kRows, int kFirst, int kRun>
+template <class F, int kRows>
 RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockScales& scales,
-                                const std::byte* x, VecI (&scaled)[kRun][kVecs]) {
+                                const std::byte* x, VecI (&scaled)[kRows][kVecs]) {
   constexpr int kGroups = F::kSubElements / 4;
   constexpr int kSubBlocks = F::kChunkElements / F::kSubElements;
   const std::byte* q = x + c * (F::kChunkElements * kRows);
   const std::byte* negative_sums = x + (kQ8x256Sums16 + c * kSubBlocks) * (4 * kRows);
   unroll<0, kSubBlocks>([&](auto s) RIDGELINE_BODY {
     const typename F::Chunk chunk = F::chunk(block, c);
-    Sum<F::kMaxLevel> sums[kRun][kVecs];
+    Sum<F::kMaxLevel> sums[kRows][kVecs];
     const auto first = [&](int r) RIDGELINE_BODY {
       if constexpr (F::kHasMins)
         return zero_i();
       else
-        return shift_left<F::kZeroShift>(broadcast_i(negative_sums + (s * kRows + kFirst + r) * 4));
+        return shift_left<F::kZeroShift>(broadcast_i(negative_sums + (s * kRows + r) * 4));
     };
-    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
     unroll<0, kGroups>([&](auto i) RIDGELINE_BODY {
       constexpr int g = s * kGroups + i;
       VecI u[kVecs];
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(chunk, v);
-      RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
-        const Four four_q = four(q + (g * kRows + kFirst + r) * 4);
+      RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
+        const Four four_q = four(q + (g * kRows + r) * 4);
         RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
           sums[r][v].template step<i>(u[v], four_q);
       }
     });
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
       const VecI scale = load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
-      RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+      RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
         scaled[r][v] =
             add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
         compute_now(scaled[r][v]);
@@ -121,29 +115,29 @@ RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4])
   }
 }
 
-template <class F, int kRows, int kFirst, int kRun>
+template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
                                    const std::byte* x, Accumulators<kRows, false>& c) {
-  VecI scaled[kRun][kVecs];
-  RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r)
+  VecI scaled[kRows][kVecs];
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) scaled[r][v] = zero_i();
   for (int i = 0; i < opaque(256 / F::kChunkElements); ++i)
-    add_chunk<F, kRows, kFirst, kRun>(block, i, scales, x, scaled);
+    add_chunk<F, kRows>(block, i, scales, x, scaled);
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
     const VecF d = F::d(block, v);
     VecI mins[4];
     if constexpr (F::kHasMins) min_pairs<F>(block, v, mins);
-    RIDGELINE_UNROLL for (int r = 0; r < kRun; ++r) {
+    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       VecF sum = mul(to_float(scaled[r][v]), d);
       if constexpr (F::kHasMins) {
         VecI minima = zero_i();
         RIDGELINE_UNROLL for (int i = 0; i < 4; ++i)
           minima = add_pairs(minima, mins[i],
-                             two(x + ((kQ8x256Pairs32 + i) * kRows + kFirst + r) * 4));
+                             two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
         sum = fnma(to_float(minima), F::dmin(block, v), sum);
       }
-      const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + kFirst + r) * 4);
-      c.set(kFirst + r, v, fma(sum, x_scale, c.get(kFirst + r, v)));
+      const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + r) * 4);
+      c.set(r, v, fma(sum, x_scale, c.get(r, v)));
     }
   }
 }
@@ -160,9 +154,7 @@ void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::i
   for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
     ahead.step<F::kBlockBytes>();
     F::unpack_scales(block, scales.lanes);
-    row_runs<kRows, kRowRun<F>>([&](auto first, auto rows) RIDGELINE_BODY {
-      add_block256<F, kRows, first, rows>(block, scales, x, c);
-    });
+    add_block256<F, kRows>(block, scales, x, c);
     block += F::kBlockBytes;
     x += kRows * kQ8x256RowBytes;
   }

@@ -8,7 +8,9 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 template <class F, int kRows>
-struct IntegerTile {
+struct IntegerKernel {
+  static constexpr ActivationFormat kActivation =
+      kHasSubBlocks<F> ? ActivationFormat::kQ8x256 : ActivationFormat::kQ8x32;
   static constexpr TileKernel run = [] {
     if constexpr (kHasSubBlocks<F>)
       return tile256<F, kRows>;
@@ -19,11 +21,7 @@ struct IntegerTile {
 
 template <class F>
 struct IntegerEntry {
-  static constexpr WeightKernel make() {
-    constexpr auto activation =
-        kHasSubBlocks<F> ? ActivationFormat::kQ8x256 : ActivationFormat::kQ8x32;
-    return weight_kernel<F, IntegerTile>(activation, F::kElements, 4);
-  }
+  static constexpr WeightKernel make() { return weight_kernel<F, IntegerKernel>(F::kElements, 4); }
 };
 using IntegerEntries = EntriesOf<IntegerEntry, QuantizedFormats>;
 

@@ -8,17 +8,25 @@ namespace {
 
 inline std::size_t padded_k(std::int64_t k) { return static_cast<std::size_t>((k + 31) / 32 * 32); }
 
-inline std::size_t tile_bytes_f32(int rows, std::int64_t k) {
-  return padded_k(k) * static_cast<std::size_t>(rows) * 4;
+template <ActivationFormat kFormat>
+std::size_t tile_bytes(int rows, std::int64_t k) {
+  return static_cast<std::size_t>(rows) * tile_row_bytes(kFormat, k);
 }
-inline std::size_t tile_bytes_bf16(int rows, std::int64_t k) {
-  return padded_k(k) * static_cast<std::size_t>(rows) * 2;
+
+using PackSubTile = void (*)(const float* x, std::ptrdiff_t x_stride, int rows, std::int64_t k,
+                             std::byte* tile);
+template <ActivationFormat kFormat, PackSubTile pack_sub_tile>
+void pack_tile(const float* x, std::ptrdiff_t x_stride, int rows, std::int64_t k, std::byte* tile) {
+  for (int first = 0; first < rows; first += kInterleave) {
+    const int count = rows - first < kInterleave ? rows - first : kInterleave;
+    pack_sub_tile(x + first * x_stride, x_stride, count, k, tile);
+    tile += static_cast<std::size_t>(count) * tile_row_bytes(kFormat, k);
+  }
 }
-inline std::size_t tile_bytes_q8x32(int rows, std::int64_t k) {
-  return static_cast<std::size_t>(k / 32) * static_cast<std::size_t>(rows) * kQ8x32RowBytes;
-}
-inline std::size_t tile_bytes_q8x256(int rows, std::int64_t k) {
-  return static_cast<std::size_t>(k / 256) * static_cast<std::size_t>(rows) * kQ8x256RowBytes;
+
+template <ActivationFormat kFormat, PackSubTile pack_sub_tile>
+constexpr ActivationKernel activation_kernel() {
+  return {kFormat, tile_bytes<kFormat>, pack_tile<kFormat, pack_sub_tile>};
 }
 
 inline void pack_f32(const float* x, std::ptrdiff_t x_stride, int rows, std::int64_t k,

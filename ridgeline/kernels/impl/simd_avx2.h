@@ -11,6 +11,8 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
+/// No SIMD to speak of: short code is better than wide code.
+inline constexpr bool kPortable = false;
 inline constexpr int kLanes = 8;
 using VecF = __m256;
 using VecI = __m256i;

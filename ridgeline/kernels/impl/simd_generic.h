@@ -13,6 +13,8 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
+/// No SIMD to speak of: short code is better than wide code.
+inline constexpr bool kPortable = true;
 inline constexpr int kLanes = 8;
 typedef float VecF __attribute__((vector_size(32)));
 typedef std::int32_t VecI __attribute__((vector_size(32)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ridgeline/kernels/impl/activations.h"
 #include "ridgeline/kernels/impl/panel.h"
 
 // What all tile kernels share: where the F32 accumulators live, and prefetching.
@@ -8,7 +9,7 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 /// 32 registers hold the accumulators of a whole tile; 16 do not, and then they stay
-/// in memory (the caller's, in L1) and rows are taken a few at a time.
+/// in memory (the caller's, in L1).
 inline constexpr bool kManyRegisters = kLanes == 16;
 
 /// The accumulators of a tile of kRows rows.
@@ -65,17 +66,31 @@ struct Prefetch {
   }
 };
 
-/// Calls body(Index<row of the tile>, Index<rows>) for runs of at most kRun rows.
-template <int kRows, int kRun, int kFirst = 0, class Body>
-RIDGELINE_INLINE void row_runs(Body&& body) {
-  if constexpr (kFirst < kRows) {
-    // 5 rows as 3 + 2 rather than 4 + 1.
-    constexpr int left = kRows - kFirst;
-    constexpr int runs = (left + kRun - 1) / kRun;
-    constexpr int rows = (left + runs - 1) / runs;
-    body(Index<kFirst>{}, Index<rows>{});
-    row_runs<kRows, kRun, kFirst + rows>(body);
+/// A tile of kRows rows out of sub-tiles of at most kInterleave (activations.h), each
+/// with the whole range of k. Kernel<F, n>::run takes one of n rows.
+template <template <class, int> class Kernel, class F, int kRows>
+void run_tile(const std::byte* panel, const std::byte* tile, std::int64_t k, std::int64_t k_begin,
+              std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride, bool resume,
+              const std::byte* prefetch) {
+  constexpr int kFull = kRows / kInterleave, kRest = kRows % kInterleave;
+  const std::size_t row_bytes = tile_row_bytes(Kernel<F, 1>::kActivation, k);
+  for (int i = 0; i < kFull; ++i) {
+    Kernel<F, kInterleave>::run(panel, tile, k, k_begin, k_end, acc, acc_stride, resume, prefetch);
+    tile += kInterleave * row_bytes;
+    acc += kInterleave * acc_stride;
+    prefetch = nullptr;
   }
+  if constexpr (kRest > 0)
+    Kernel<F, kRest>::run(panel, tile, k, k_begin, k_end, acc, acc_stride, resume, prefetch);
+}
+
+/// The kernel for tiles of kRows rows.
+template <template <class, int> class Kernel, class F, int kRows>
+constexpr TileKernel tile_kernel() {
+  if constexpr (kRows <= kInterleave)
+    return Kernel<F, kRows>::run;
+  else
+    return run_tile<Kernel, F, kRows>;
 }
 
 }  // namespace

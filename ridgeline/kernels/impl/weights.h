@@ -133,19 +133,20 @@ void decode_row(const std::byte* panel, int row, std::int64_t k, float* out) {
   }
 }
 
-/// An entry of the table; kernels: Tiles<rows>::run for each number of rows.
-template <class F, template <class, int> class Tiles>
-constexpr WeightKernel weight_kernel(ActivationFormat activation, int k_step, int prefetch_rows) {
+/// An entry of the table; Kernel<F, rows>::run for 1..kInterleave rows.
+template <class F, template <class, int> class Kernel>
+constexpr WeightKernel weight_kernel(int k_step, int prefetch_rows) {
   static_assert(kMaxTileRows == 8);
   return {F::kDType,
-          activation,
+          Kernel<F, 1>::kActivation,
           k_step,
           prefetch_rows,
           panel_bytes<F>,
           pack_panel<F>,
           decode_row<F>,
-          {nullptr, Tiles<F, 1>::run, Tiles<F, 2>::run, Tiles<F, 3>::run, Tiles<F, 4>::run,
-           Tiles<F, 5>::run, Tiles<F, 6>::run, Tiles<F, 7>::run, Tiles<F, 8>::run}};
+          {nullptr, tile_kernel<Kernel, F, 1>(), tile_kernel<Kernel, F, 2>(),
+           tile_kernel<Kernel, F, 3>(), tile_kernel<Kernel, F, 4>(), tile_kernel<Kernel, F, 5>(),
+           tile_kernel<Kernel, F, 6>(), tile_kernel<Kernel, F, 7>(), tile_kernel<Kernel, F, 8>()}};
 }
 
 }  // namespace
