@@ -6,8 +6,8 @@ BIN := $(BUILD)/ridgeline
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 SOAK_MINUTES ?= 30
-# What `make run` passes on, e.g. make run ARGS='-m model.gguf -p "Once upon a time"'
-ARGS ?=
+# What `make run` passes on; without a model the program takes the one in models/.
+ARGS ?= -p "Once upon a time" -n 200
 MODEL ?= models/fireside-q8_0.gguf
 
 BUILD_PACKAGES := cmake g++ ninja-build pkg-config libfmt-dev libexpected-dev libcli11-dev \
@@ -40,7 +40,7 @@ build: packages ## build/release/ridgeline, the program
 	@$(configured) 1>&2
 	@cmake --build $(BUILD) -j $(JOBS) --target ridgeline_cli 1>&2
 
-run: build ## generate text: ARGS='-m MODEL.gguf -p "Once upon a time"', or the demo model
+run: build ## a tale by the demo model, or what ARGS say: ARGS='-m MODEL.gguf -p "..." -n 100'
 	@$(BIN) run $(ARGS)
 
 test: packages test-packages ## build everything and run all tests

@@ -45,4 +45,4 @@ if(NOT result EQUAL 1 OR NOT output MATCHES "/absent.gguf")
 endif()
 
 # The installed program finds the installed model.
-run(${scratch}/prefix/bin/ridgeline run -n 8)
+run(${scratch}/prefix/bin/ridgeline run -p ${prompt} -n 8)
