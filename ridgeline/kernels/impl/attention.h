@@ -123,6 +123,34 @@ void weigh_rows(const TileState& tile, const ChunkBlocks& v, int padded_dim, int
   weigh_rows<Kv>(tile, v, padded_dim, middle, end, common, tile.ones);
 }
 
+/// Where the blocks of a chunk lie, and those of the next one.
+struct ChunkWalk {
+  std::int64_t blocks_end;  ///< of what this tile sees
+  std::int64_t ahead_end;   ///< of what is worth prefetching
+
+  ChunkBlocks at(const AttentionSpan& span, const std::byte* cache, std::int64_t first) const {
+    ChunkBlocks chunk;
+    for (int b = 0; b < kChunkBlocks; ++b) {
+      const std::int64_t now = first + b < blocks_end ? first + b : blocks_end - 1;
+      const std::int64_t next = now + kChunkBlocks < ahead_end ? now + kChunkBlocks : now;
+      chunk.now[b] = cache + static_cast<std::size_t>(span.block_table[now]) * span.block_stride;
+      chunk.next[b] = cache + static_cast<std::size_t>(span.block_table[next]) * span.block_stride;
+    }
+    return chunk;
+  }
+};
+
+void store_state(const TileState& tile, int head_dim, float* state) {
+  const int padded_dim = padded_head_dim(head_dim);
+  for (int r = 0; r < tile.rows; ++r, state += state_floats(head_dim)) {
+    state[0] = tile.max[r];
+    state[1] = reduce_add(load(tile.sum + r * kLanes));
+    for (int d = 0; d < padded_dim; d += kLanes)
+      store(state + kStateHeader + d,
+            load(tile.acc + (d / kPanel * tile.tile_rows + r) * kPanel + d % kPanel));
+  }
+}
+
 template <class Kv>
 void attend_tile(const AttentionSpan& span, int first_row, int rows) {
   const int padded_dim = padded_head_dim(span.head_dim);
@@ -134,53 +162,40 @@ void attend_tile(const AttentionSpan& span, int first_row, int rows) {
     const std::int64_t end = span.first_position + (first_row + r) / span.group + 1;
     return end < span.span_end ? end : span.span_end;
   };
+  const auto blocks = [](std::int64_t positions) {
+    return (positions + kKvBlockTokens - 1) / kKvBlockTokens;
+  };
   const std::int64_t first_limit = limit(0), last_limit = limit(rows - 1);
-  const std::int64_t ahead_end = span.ahead_end > span.span_end ? span.ahead_end : span.span_end;
-  const std::int64_t blocks_end = (last_limit + kKvBlockTokens - 1) / kKvBlockTokens;
-  const std::int64_t ahead_blocks_end = (ahead_end + kKvBlockTokens - 1) / kKvBlockTokens;
+  const ChunkWalk walk = {
+      .blocks_end = blocks(last_limit),
+      .ahead_end = blocks(span.ahead_end > span.span_end ? span.ahead_end : span.span_end)};
   const float log2_scale = span.scale * kLog2E;
 
   for (std::int64_t begin = span.span_begin; begin < last_limit; begin += kAttentionChunk) {
     const std::int64_t first_block = begin / kKvBlockTokens;
-    ChunkBlocks k, v;
-    for (int b = 0; b < kChunkBlocks; ++b) {
-      const std::int64_t now = first_block + b < blocks_end ? first_block + b : blocks_end - 1;
-      const std::int64_t next = now + kChunkBlocks < ahead_blocks_end ? now + kChunkBlocks : now;
-      const auto now_offset = static_cast<std::size_t>(span.block_table[now]) * span.block_stride;
-      const auto next_offset = static_cast<std::size_t>(span.block_table[next]) * span.block_stride;
-      k.now[b] = span.k_cache + now_offset;
-      v.now[b] = span.v_cache + now_offset;
-      k.next[b] = span.k_cache + next_offset;
-      v.next[b] = span.v_cache + next_offset;
-    }
-    const std::int64_t used_blocks = blocks_end - first_block;
-    for (int b = 0; b < kChunkBlocks && b < used_blocks; b += panels_of(tile.tile_rows))
+    const ChunkBlocks k = walk.at(span, span.k_cache, first_block);
+    for (int b = 0; b < kChunkBlocks && first_block + b < walk.blocks_end;
+         b += panels_of(tile.tile_rows))
       kTiles<Kv>.score[tile.tile_rows](tile.q, padded_dim, k, b, tile.scores);
 
-    if (first_limit - begin >= kAttentionChunk) {
-      for (int r = 0; r < tile.tile_rows; ++r) tile.visible[r] = kAttentionChunk;
+    const bool all_visible = first_limit - begin >= kAttentionChunk;
+    for (int r = 0; r < tile.tile_rows; ++r) {
+      const std::int64_t count =
+          all_visible ? kAttentionChunk : limit(r < rows ? r : rows - 1) - begin;
+      tile.visible[r] = static_cast<int>(count < 0                 ? 0
+                                         : count < kAttentionChunk ? count
+                                                                   : kAttentionChunk);
+    }
+    if (all_visible) {
       softmax_step<false>(tile, log2_scale);
     } else {
-      for (int r = 0; r < tile.tile_rows; ++r) {
-        const std::int64_t count = limit(r < rows ? r : rows - 1) - begin;
-        tile.visible[r] = static_cast<int>(count < 0                 ? 0
-                                           : count > kAttentionChunk ? kAttentionChunk
-                                                                     : count);
-      }
       softmax_step<true>(tile, log2_scale);
     }
+    const ChunkBlocks v = walk.at(span, span.v_cache, first_block);
     weigh_rows<Kv>(tile, v, padded_dim, 0, tile.tile_rows, 0, tile.alpha);
   }
-
-  const std::size_t floats = state_floats(span.head_dim);
-  for (int r = 0; r < rows; ++r) {
-    float* state = span.state + static_cast<std::size_t>(first_row + r) * floats;
-    state[0] = tile.max[r];
-    state[1] = reduce_add(load(tile.sum + r * kLanes));
-    for (int d = 0; d < padded_dim; d += kLanes)
-      store(state + kStateHeader + d,
-            load(tile.acc + (d / kPanel * tile.tile_rows + r) * kPanel + d % kPanel));
-  }
+  store_state(tile, span.head_dim,
+              span.state + static_cast<std::size_t>(first_row) * state_floats(span.head_dim));
 }
 
 void prefetch_queries(const AttentionSpan& span, int begin, int end) {
