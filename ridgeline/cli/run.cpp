@@ -20,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr double kProbeSeconds = 0.1;
+/// What the demo model goes on from when nobody says anything else.
+constexpr const char* kDemoPrompt = "Once upon a time";
 
 struct RunArguments {
   EngineArguments engine;
@@ -46,8 +48,12 @@ struct Outcome {
 Result<std::string> prompt_text(const RunArguments& arguments) {
   if (arguments.has_prompt) return arguments.prompt;
   if (!arguments.file.empty()) return read_text(arguments.file);
-  if (isatty(STDIN_FILENO) == 0) return read_text("-");
-  if (arguments.engine.model.empty()) return std::string("Once upon a time");
+  std::string piped;
+  if (isatty(STDIN_FILENO) == 0) {
+    RIDGELINE_TRY(piped, read_text("-"));
+  }
+  if (!piped.empty()) return piped;
+  if (arguments.engine.model.empty()) return std::string(kDemoPrompt);
   return fail("no prompt: expected -p TEXT, -f FILE, or text on standard input");
 }
 
@@ -55,25 +61,37 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Streams to stdout, the prompt first where `echo`, unless `quiet`.
 Result<Outcome> generate(Engine& engine, const std::string& prompt, const SamplingParams& params,
-                         bool stream) {
+                         bool echo, bool quiet) {
+  const auto print = [quiet](const std::string& text) {
+    if (quiet || text.empty()) return;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
   Outcome outcome;
-  outcome.prompt_ids = engine.tokenizer().encode(prompt, {.parse_special = true, .add_bos = {}, .add_eos = {}});
+  Tokenizer::EncodeOptions options;
+  options.parse_special = true;
+  outcome.prompt_ids = engine.tokenizer().encode(prompt, options);
   const auto start = Clock::now();
   auto first = start;
-  RIDGELINE_TRY_STATUS(
-      engine.generate(outcome.prompt_ids, params, [&](const TokenEvent& event) {
-        if (event.token) {
-          if (outcome.ids.empty()) first = Clock::now();
-          outcome.ids.push_back(*event.token);
-        }
-        outcome.text += event.text;
-        if (event.finished) outcome.finish_reason = *event.finished;
-        if (stream && !event.text.empty()) {
-          std::fwrite(event.text.data(), 1, event.text.size(), stdout);
-          std::fflush(stdout);
-        }
-      }));
+  RIDGELINE_TRY_STATUS(engine.submit(outcome.prompt_ids, params));
+  if (echo) print(prompt);
+  while (!engine.idle()) {
+    for (const TokenEvent& event : engine.step()) {
+      if (event.token) {
+        if (outcome.ids.empty()) first = Clock::now();
+        outcome.ids.push_back(*event.token);
+      }
+      outcome.text += event.text;
+      print(event.text);
+      if (event.finished) outcome.finish_reason = *event.finished;
+      if (event.finished == FinishReason::kError) {
+        print("\n");
+        return fail(event.error);
+      }
+    }
+  }
   const double total = seconds_since(start);
   outcome.first_token_seconds =
       outcome.ids.empty() ? total : std::chrono::duration<double>(first - start).count();
@@ -133,11 +151,8 @@ Status run(const RunArguments& arguments) {
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
   const double load_seconds = seconds_since(start);
 
-  if (!arguments.json && arguments.echo) {
-    fmt::print("{}", prompt);
-    std::fflush(stdout);
-  }
-  RIDGELINE_TRY(Outcome outcome, generate(*engine, prompt, params, !arguments.json));
+  RIDGELINE_TRY(Outcome outcome,
+                generate(*engine, prompt, params, arguments.echo, /*quiet=*/arguments.json));
   outcome.load_seconds = load_seconds;
 
   double bandwidth = 0, decode_bandwidth = 0;

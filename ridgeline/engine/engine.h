@@ -18,13 +18,13 @@
 namespace ridgeline {
 
 struct EngineOptions {
-  BackendOptions backend;
+  BackendOptions backend{};
   std::int64_t context = 0;  ///< positions of one sequence; 0: see default_context()
   DType kv_type = DType::kF16;
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
-  std::function<void(double fraction)> load_progress;  ///< may be empty
+  std::function<void(double fraction)> load_progress{};  ///< may be empty
 };
 
 /// What a step produced for one sequence.

@@ -35,7 +35,7 @@ std::unique_ptr<Engine> load(const std::string& path, std::int64_t context, DTyp
 TEST(Eval, SixtyStoriesCostWhatTheyShould) {
   const std::string folder = RIDGELINE_SHARED_DATA "/models/";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
-  auto engine = load(folder + "stories260k.gguf", 512, DType::kF32);
+  auto engine = load(folder + "stories260k.gguf", 1024, DType::kF32);
   ASSERT_NE(engine, nullptr);
   const std::string name = folder + "stories260K_tinystories60.tok";
   auto windows = token_windows(read_file(name), name, engine->config().vocab_size);
