@@ -29,7 +29,7 @@ Result<std::vector<EvalWindow>> read_windows(const EvalArguments& arguments,
   RIDGELINE_TRY(const ModelConfig config, read_model_config(file));
   if (!arguments.tokens.empty()) {
     RIDGELINE_TRY(const std::string lines, read_text(arguments.tokens));
-    return token_windows(lines, arguments.tokens, config.vocab_size);
+    return token_windows(lines, arguments.tokens, config.vocab_size, arguments.context);
   }
   if (arguments.text.empty()) return fail("nothing to score: expected --text FILE or --tokens FILE");
   RIDGELINE_TRY(const std::string text, read_text(arguments.text));
@@ -78,7 +78,7 @@ void add_eval(CLI::App& program, Action& action) {
   auto* tokens = command->add_option("--tokens", arguments->tokens,
                                      "token ids: one independent sequence a line, its length first");
   text->excludes(tokens);
-  command->add_option("-c,--context,--ctx-size", arguments->context, "tokens of a window")
+  command->add_option("-c,--context,--ctx-size", arguments->context, "tokens of a window, or of a sequence at most")
       ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 24))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "one JSON object");

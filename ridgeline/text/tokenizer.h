@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,64 +8,63 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/text/vocabulary.h"
 
 namespace ridgeline {
-
-using TokenId = std::int32_t;
-
-/// What a vocabulary consists of, whichever file it came from. `text` knows no
-/// file format: model/tokenizer_gguf.h fills this from GGUF metadata.
-struct VocabularyData {
-  enum class Kind { kSentencePieceBpe, kByteLevelBpe };
-  enum class TokenType : std::uint8_t {  // GGUF's numbers
-    kUndefined = 0, kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6
-  };
-  Kind kind = Kind::kSentencePieceBpe;
-  std::string pre_tokenizer;            ///< "llama-bpe", "qwen2", "gpt-2", ...; byte-level only
-  std::vector<std::string> tokens;
-  std::vector<float> scores;            ///< SentencePiece; may be empty for byte-level
-  std::vector<TokenType> types;         ///< as long as tokens
-  std::vector<std::string> merges;      ///< byte-level: "left right", best first
-  std::optional<TokenId> bos, eos, unknown, padding, eot, eom;
-  std::optional<bool> add_bos, add_eos, add_space_prefix;  ///< absent: the kind's default
-};
 
 /// Text to ids and back. Immutable after creation; safe from any number of threads.
 class Tokenizer {
  public:
-  virtual ~Tokenizer() = default;
-
   /// Errors: an unknown pre-tokenizer (named, with those that exist), ids out of
-  /// range, arrays of unequal length, a merge whose parts are no tokens.
+  /// range, arrays of unequal length, a merge whose parts are no tokens, add_bos or
+  /// add_eos without such a token.
   static Result<std::unique_ptr<Tokenizer>> create(VocabularyData data);
+  ~Tokenizer();
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   struct EncodeOptions {
-    bool parse_special = false;         ///< control and user-defined tokens' texts become their ids
-    std::optional<bool> add_bos, add_eos;  ///< default: what the vocabulary says
+    /// Control and unknown tokens' texts become their ids. User-defined tokens' texts
+    /// always do. The leftmost counts, then the longest.
+    bool parse_special = false;
+    std::optional<bool> add_bos = std::nullopt;  ///< absent: what the vocabulary says
+    std::optional<bool> add_eos = std::nullopt;
   };
   /// Any bytes are accepted; invalid UTF-8 encodes byte by byte where the vocabulary
-  /// can, as U+FFFD or the unknown token where not.
+  /// can, as the unknown token or U+FFFD where not, and to nothing where it has
+  /// neither. Linear in the text's length, n log n where it offers no place to cut.
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const;
   std::vector<TokenId> encode(std::string_view text) const { return encode(text, EncodeOptions{}); }
 
   /// The bytes of one token as they appear inside a text (may be part of a
-  /// character). Control tokens give "" unless render_special.
+  /// character). Control and unknown tokens give "" unless render_special, ids that
+  /// are out of range always.
   std::string piece(TokenId id, bool render_special = false) const;
-  /// The whole text; the prefix space that encode() added is dropped again.
+  /// The whole text, byte for byte; the spaces that encode() put at its front and
+  /// behind special tokens are dropped again.
   std::string decode(std::span<const TokenId> ids, bool render_special = false) const;
 
-  int vocab_size() const { return static_cast<int>(data_.tokens.size()); }
-  const VocabularyData& data() const { return data_; }
+  int vocab_size() const { return static_cast<int>(data().tokens.size()); }
+  /// As created, but for the merges, which are not kept, and the ids of bos, eos and
+  /// unknown, which are filled in.
+  const VocabularyData& data() const;
   bool is_valid(TokenId id) const { return id >= 0 && id < vocab_size(); }
   bool adds_bos() const;
   bool adds_eos() const;
   /// Ends a generation: eos, eot, eom and the control tokens that models use for it.
   bool is_end_of_generation(TokenId id) const;
-  /// The id of a token with exactly this text.
+  /// The id of a token with exactly this text, as the vocabulary writes it.
   std::optional<TokenId> find(std::string_view token_text) const;
 
- protected:
-  VocabularyData data_;
+ private:
+  friend class StreamingDetokenizer;
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  /// Appends the token's bytes. `after_special` says whether encode() would have put a
+  /// space before what comes here, and is set for what comes next.
+  void append_piece(TokenId id, bool render_special, bool& after_special, std::string& text) const;
+
+  std::unique_ptr<const Impl> impl_;
 };
 
 /// Turns a stream of ids into text that never ends inside a UTF-8 character: bytes
@@ -78,11 +76,16 @@ class StreamingDetokenizer {
   explicit StreamingDetokenizer(const Tokenizer& tokenizer, bool render_special = false);
   std::string push(TokenId id);
   std::string finish();  ///< what is still held back
+  /// Goes on behind `prompt`, whose text is not wanted: a space at the front of the
+  /// first token then is a space, unless a special token stands before it.
+  void skip(std::span<const TokenId> prompt);
 
  private:
+  std::string take_characters();
+
   const Tokenizer* tokenizer_;
   bool render_special_;
-  bool at_start_ = true;
+  bool after_special_ = true;
   std::string pending_;
 };
 

@@ -118,7 +118,7 @@ Result<std::vector<EvalWindow>> text_windows(const Tokenizer& tokenizer, std::st
 }
 
 Result<std::vector<EvalWindow>> token_windows(std::string_view lines, const std::string& name,
-                                              int vocab_size) {
+                                              int vocab_size, std::int64_t context) {
   std::vector<EvalWindow> windows;
   std::size_t line_number = 0;
   while (!lines.empty()) {
@@ -152,6 +152,7 @@ Result<std::vector<EvalWindow>> token_windows(std::string_view lines, const std:
                                 numbers[i], vocab_size - 1));
       window.tokens.push_back(static_cast<TokenId>(numbers[i]));
     }
+    window.tokens.resize(std::min(window.tokens.size(), static_cast<std::size_t>(context)));
     windows.push_back(std::move(window));
   }
   if (windows.empty()) return fail(fmt::format("{}: no sequences in it", name));

@@ -32,10 +32,10 @@ struct EvalResult {
 Result<std::vector<EvalWindow>> text_windows(const Tokenizer& tokenizer, std::string_view text,
                                              std::int64_t context);
 
-/// One independent sequence a line: a count, then that many ids. `name` is for errors,
-/// which give the line.
+/// One independent sequence a line: a count, then that many ids, of which the first
+/// `context` are scored. `name` is for errors, which give the line.
 Result<std::vector<EvalWindow>> token_windows(std::string_view lines, const std::string& name,
-                                              int vocab_size);
+                                              int vocab_size, std::int64_t context);
 
 /// Error: a window longer than the engine's context, or logits that are not numbers.
 Result<EvalResult> evaluate(Engine& engine, const std::vector<EvalWindow>& windows,

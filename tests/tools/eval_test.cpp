@@ -35,10 +35,10 @@ std::unique_ptr<Engine> load(const std::string& path, std::int64_t context, DTyp
 TEST(Eval, SixtyStoriesCostWhatTheyShould) {
   const std::string folder = RIDGELINE_SHARED_DATA "/models/";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
-  auto engine = load(folder + "stories260k.gguf", 1024, DType::kF32);
+  auto engine = load(folder + "stories260k.gguf", 512, DType::kF32);
   ASSERT_NE(engine, nullptr);
   const std::string name = folder + "stories260K_tinystories60.tok";
-  auto windows = token_windows(read_file(name), name, engine->config().vocab_size);
+  auto windows = token_windows(read_file(name), name, engine->config().vocab_size, 512);
   ASSERT_TRUE(windows) << windows.error().message;
   EXPECT_EQ(windows->size(), 60u);
   auto result = evaluate(*engine, *windows, {});
@@ -64,15 +64,16 @@ TEST(Eval, CountsWhatItScored) {
 }
 
 TEST(Eval, TokenFilesAreChecked) {
-  EXPECT_THAT(token_windows("3 1 2\n", "f", 10).error().message, HasSubstr("f:1: the count is 3"));
-  EXPECT_THAT(token_windows("2 1 2\n2 1 x\n", "f", 10).error().message,
+  EXPECT_THAT(token_windows("3 1 2\n", "f", 10, 512).error().message, HasSubstr("f:1: the count is 3"));
+  EXPECT_THAT(token_windows("2 1 2\n2 1 x\n", "f", 10, 512).error().message,
               HasSubstr("f:2: 'x' is not a number"));
-  EXPECT_THAT(token_windows("2 1 10\n", "f", 10).error().message, HasSubstr("token id 10"));
-  EXPECT_THAT(token_windows("\n\n", "f", 10).error().message, HasSubstr("no sequences"));
-  const auto windows = token_windows("3 1 2 3\n\n2 4 5", "f", 10);
+  EXPECT_THAT(token_windows("2 1 10\n", "f", 10, 512).error().message, HasSubstr("token id 10"));
+  EXPECT_THAT(token_windows("\n\n", "f", 10, 512).error().message, HasSubstr("no sequences"));
+  const auto windows = token_windows("3 1 2 3\n\n2 4 5", "f", 10, 512);
   ASSERT_TRUE(windows);
   EXPECT_EQ((*windows)[0].tokens, (std::vector<TokenId>{1, 2, 3}));
   EXPECT_EQ((*windows)[1].tokens, (std::vector<TokenId>{4, 5}));
+  EXPECT_EQ(token_windows("3 1 2 3", "f", 10, 2)->at(0).tokens, (std::vector<TokenId>{1, 2}));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ struct Q6_K {
   static constexpr int kElements = 256;
   static constexpr int kSubElements = 16;
   static constexpr bool kHasMins = false;
-  static constexpr int kZeroShift = 5;
+  static constexpr int kZero = 32;
   using File = BlockQ6_K;
   static constexpr std::size_t kScalesAt = kGroupBytes;
   static constexpr std::size_t kLowAt = 5 * kGroupBytes;

@@ -12,7 +12,7 @@
 //                                  -(sum of the block)  int32 × rows
 //                                  scale                F32 × rows
 //   Q8x256   per block of 256      64 dwords of 4 int8, each × rows
-//                                  -(sum of 16) int32, 16 of them, each × rows
+//                                  -32 (sum of 16) int32, 16 of them, each × rows
 //                                  sums of 32 as int16 pairs, 4 dwords, each × rows:
 //                                      (0,2) (1,3) (4,6) (5,7)
 //                                  scale                F32 × rows
@@ -31,6 +31,7 @@ inline constexpr int kQ8x32Dwords = 8;
 inline constexpr std::size_t kQ8x32RowBytes = 40;  ///< one row's share of a block
 
 inline constexpr int kQ8x256Dwords = 64;
+inline constexpr int kQ8x256Zero = 32;     ///< level that means 0, where sums start from it
 inline constexpr int kQ8x256Sums16 = 64;   ///< in dwords × rows, from the block's begin
 inline constexpr int kQ8x256Pairs32 = 80;
 inline constexpr int kQ8x256Scale = 84;

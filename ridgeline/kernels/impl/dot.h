@@ -9,7 +9,8 @@
 //   Two           two 16-bit numbers, likewise
 //   Sum<kMax>     a running sum of products with levels 0..kMax:
 //     start(first)     the sum begins at `first` (a correction, as a rule)
-//     step<i>(u, x)    adds group u, the i-th (0, 1, ...) in the sum
+//     Operand, operand(u)  a group of levels as step() takes it
+//     step<i>(w, x)    adds a group, the i-th (0, 1, ...) in the sum
 //     total<n>(first)  the sum after n steps; `first` as in start(), for an ISA that
 //                      can add it only now
 //   add_pairs(acc, w, x)  acc + w.low x.low + w.high x.high, of 16-bit halves
@@ -55,10 +56,12 @@ RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) {
 
 template <int kMax>
 struct Sum {
+  using Operand = VecI;
+  static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   VecI sum;
   RIDGELINE_INLINE void start(VecI first) { sum = first; }
   template <int i>
-  RIDGELINE_INLINE void step(VecI u, Four x) {
+  RIDGELINE_INLINE void step(Operand u, Four x) {
     sum = dot4(sum, u, x);
   }
   template <int n>
@@ -91,12 +94,14 @@ RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) { return add(acc, multi
 /// cannot overflow (2 × 127 × kMax each), and are widened once.
 template <int kMax>
 struct Sum {
+  using Operand = VecI;
+  static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   static constexpr int kGroups = 32767 / (2 * 127 * kMax);
   static_assert(kGroups >= 1);
   VecI narrow, wide;
   RIDGELINE_INLINE void start(VecI) {}
   template <int i>
-  RIDGELINE_INLINE void step(VecI u, Four x) {
+  RIDGELINE_INLINE void step(Operand u, Four x) {
     const VecI product = multiply_bytes(u, x);
     if constexpr (i % kGroups != 0) {
       narrow = add_halves(narrow, product);
@@ -105,6 +110,7 @@ struct Sum {
       if constexpr (i > kGroups) wide = add(wide, multiply_halves(narrow, splat_half(1)));
       narrow = product;
     }
+    compute_now(narrow);
   }
   template <int n>
   RIDGELINE_INLINE VecI total(VecI first) const {
@@ -113,24 +119,47 @@ struct Sum {
   }
 };
 
-/// Full bytes would saturate: the two nibbles go separately.
+/// Full bytes would saturate: they get their sign back (level 128 is 0), which then
+/// moves to the activations.
 template <>
 struct Sum<255> {
-  VecI low, high;
+#if defined(__AVX512BW__)
+  struct Operand {
+    VecI magnitude;
+    __mmask64 negative;
+  };
+  static RIDGELINE_INLINE Operand operand(VecI u) {
+    const VecI w = bit_xor(u, splat_i(static_cast<std::int32_t>(0x80808080)));
+    return {_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
+  }
+  static RIDGELINE_INLINE VecI with_sign(VecI x, Operand w) {
+    return _mm512_mask_sub_epi8(x, w.negative, zero_i(), x);
+  }
+#else
+  struct Operand {
+    VecI magnitude;
+    VecI sign;
+  };
+  static RIDGELINE_INLINE Operand operand(VecI u) {
+    const VecI w = bit_xor(u, splat_i(static_cast<std::int32_t>(0x80808080)));
+    return {_mm256_abs_epi8(w), w};
+  }
+  static RIDGELINE_INLINE VecI with_sign(VecI x, Operand w) {
+    return _mm256_sign_epi8(x, w.sign);
+  }
+#endif
+  VecI sum;
   RIDGELINE_INLINE void start(VecI) {}
   template <int i>
-  RIDGELINE_INLINE void step(VecI u, Four x) {
-    static_assert(i < 32767 / (2 * 127 * 15));
-    const VecI mask = splat_i(0x0f0f0f0f);
-    const VecI l = multiply_bytes(bit_and(u, mask), x);
-    const VecI h = multiply_bytes(bit_and(shift_right<4>(u), mask), x);
-    low = i == 0 ? l : add_halves(low, l);
-    high = i == 0 ? h : add_halves(high, h);
+  RIDGELINE_INLINE void step(Operand w, Four x) {
+    const VecI products =
+        multiply_halves(multiply_bytes(w.magnitude, with_sign(x, w)), splat_half(1));
+    sum = i == 0 ? products : add(sum, products);
+    compute_now(sum);
   }
   template <int n>
-  RIDGELINE_INLINE VecI total(VecI first) const {
-    return add(add(first, multiply_halves(low, splat_half(1))),
-               multiply_halves(high, splat_half(16)));
+  RIDGELINE_INLINE VecI total(VecI) const {  // nothing to correct
+    return sum;
   }
 };
 
@@ -159,10 +188,12 @@ RIDGELINE_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
 
 template <int kMax>
 struct Sum {
+  using Operand = VecI;
+  static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   VecI sum;
   RIDGELINE_INLINE void start(VecI first) { sum = first; }
   template <int i>
-  RIDGELINE_INLINE void step(VecI u, Four x) {
+  RIDGELINE_INLINE void step(Operand u, Four x) {
     const VecI even = bit_and(u, splat_i(0x00ff00ff));
     const VecI odd = bit_and(shift_right<8>(u), splat_i(0x00ff00ff));
     sum = dot2(dot2(sum, even, x.even), odd, x.odd);

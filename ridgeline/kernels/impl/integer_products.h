@@ -17,18 +17,20 @@ namespace {
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
                                   Accumulators<kRows>& c) {
-  Sum<F::kMaxLevel> sums[kRows][kVecs];
+  using Dot = Sum<F::kMaxLevel>;
+  Dot sums[kRows][kVecs];
   const auto first = [&](int r) RIDGELINE_BODY {
     return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4));
   };
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
   unroll<0, 8>([&](auto g) RIDGELINE_BODY {
-    VecI u[kVecs];
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(block.values, v);
+    typename Dot::Operand w[kVecs];
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+      w[v] = Dot::operand(F::template levels<g>(block.values, v));
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       const Four q = four(x + (g * kRows + r) * 4);
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<g>(u[v], q);
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<g>(w[v], q);
     }
   });
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
@@ -70,29 +72,30 @@ struct SubBlockScales {
 template <class F, int kRows>
 RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockScales& scales,
                                 const std::byte* x, VecI (&scaled)[kRows][kVecs]) {
+  using Dot = Sum<F::kMaxLevel>;
   constexpr int kGroups = F::kSubElements / 4;
   constexpr int kSubBlocks = F::kChunkElements / F::kSubElements;
   const std::byte* q = x + c * (F::kChunkElements * kRows);
-  const std::byte* negative_sums = x + (kQ8x256Sums16 + c * kSubBlocks) * (4 * kRows);
+  const std::byte* corrections = x + (kQ8x256Sums16 + c * kSubBlocks) * (4 * kRows);
+  if constexpr (!F::kHasMins) static_assert(F::kZero == kQ8x256Zero);
   unroll<0, kSubBlocks>([&](auto s) RIDGELINE_BODY {
     const typename F::Chunk chunk = F::chunk(block, c);
-    Sum<F::kMaxLevel> sums[kRows][kVecs];
+    Dot sums[kRows][kVecs];
     const auto first = [&](int r) RIDGELINE_BODY {
-      if constexpr (F::kHasMins)
-        return zero_i();
-      else
-        return shift_left<F::kZeroShift>(broadcast_i(negative_sums + (s * kRows + r) * 4));
+      if constexpr (F::kHasMins) return zero_i();
+      return broadcast_i(corrections + (s * kRows + r) * 4);
     };
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
     unroll<0, kGroups>([&](auto i) RIDGELINE_BODY {
       constexpr int g = s * kGroups + i;
-      VecI u[kVecs];
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) u[v] = F::template levels<g>(chunk, v);
+      typename Dot::Operand w[kVecs];
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+        w[v] = Dot::operand(F::template levels<g>(chunk, v));
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
         const Four four_q = four(q + (g * kRows + r) * 4);
         RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-          sums[r][v].template step<i>(u[v], four_q);
+          sums[r][v].template step<i>(w[v], four_q);
       }
     });
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {

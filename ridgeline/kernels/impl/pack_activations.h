@@ -86,6 +86,9 @@ RIDGELINE_INLINE std::int32_t quantize16(const float* x, float inverse, std::int
 RIDGELINE_INLINE std::int32_t negated(std::int32_t a) {  // a NaN's level is INT32_MIN
   return static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(a));
 }
+RIDGELINE_INLINE std::int32_t correction(std::int32_t sum) {
+  return static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(sum) * kQ8x256Zero);
+}
 RIDGELINE_INLINE std::int32_t wrapping_sum(std::int32_t a, std::int32_t b) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
 }
@@ -130,7 +133,7 @@ inline void pack_q8x256(const float* x, std::ptrdiff_t x_stride, int rows, std::
       for (int i = 0; i < 8; ++i) {
         const std::int32_t first = quantize16(row + 32 * i, s.inverse, q + 32 * i);
         const std::int32_t second = quantize16(row + 32 * i + 16, s.inverse, q + 32 * i + 16);
-        const std::int32_t negative[2] = {negated(first), negated(second)};
+        const std::int32_t negative[2] = {correction(first), correction(second)};
         put(kQ8x256Sums16 + 2 * i, &negative[0]);
         put(kQ8x256Sums16 + 2 * i + 1, &negative[1]);
         sums32[i] = wrapping_sum(first, second);

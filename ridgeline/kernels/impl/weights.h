@@ -88,7 +88,7 @@ RIDGELINE_INLINE void expand_of_chunk(const std::byte* block, int c, Expanded& t
           store(to.w[4 * i + e] + v * kLanes, sub(mul(to_float(byte_of<e>(u)), scale), min));
         });
       } else {
-        expand_group<1 << F::kZeroShift>(u, scale, to.w + 4 * i, v);
+        expand_group<F::kZero>(u, scale, to.w + 4 * i, v);
       }
     }
   });
