@@ -18,13 +18,11 @@ struct CpuBackend::SpanWork {
   std::ptrdiff_t out_stride;
 
   std::int64_t spans() const { return (visible + kAttentionSpan - 1) / kAttentionSpan; }
-  /// One span; `ahead_end` as in AttentionSpan.
-  void compute(const KernelTable& kernels, std::int64_t index, std::int64_t ahead_end, float* state,
-               float* scratch) const {
+  void compute(const KernelTable& kernels, std::int64_t index, float* state, float* scratch) const {
     AttentionSpan s = span;
     s.span_begin = index * kAttentionSpan;
     s.span_end = std::min(visible, s.span_begin + kAttentionSpan);
-    s.ahead_end = ahead_end;
+    s.ahead_end = visible;
     s.state = state;
     s.scratch = scratch;
     kernels.attention_span(s);
@@ -41,9 +39,9 @@ void CpuBackend::attend_whole(const SpanWork& work, std::span<float> scratch) co
   float* total = scratch.data();
   float* part = total + state_floats;
   float* rest = part + state_floats;
-  work.compute(*kernels_, 0, work.visible, total, rest);
+  work.compute(*kernels_, 0, total, rest);
   for (std::int64_t i = 1; i < work.spans(); ++i) {
-    work.compute(*kernels_, i, work.visible, part, rest);
+    work.compute(*kernels_, i, part, rest);
     kernels_->attention_merge(total, part, work.span.head_dim, work.rows());
   }
   work.finish(*kernels_, total);
@@ -123,8 +121,7 @@ void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
   pool_.parallel_for(items * spans, [&](std::int64_t i, int worker) {
     const SpanWork work = work_at(i % items);
     if (i / items < work.spans())
-      work.compute(*kernels_, i / items, 0, state_at(i % items, i / items),
-                   scratch(worker).data());
+      work.compute(*kernels_, i / items, state_at(i % items, i / items), scratch(worker).data());
   });
   pool_.parallel_for(items, [&](std::int64_t i, int) {
     const SpanWork work = work_at(i);

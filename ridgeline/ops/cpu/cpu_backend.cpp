@@ -46,8 +46,8 @@ CpuKvCache::CpuKvCache(const KvKernel& kernel, const KvCacheShape& shape, Buffer
     : kernel_(&kernel),
       shape_(shape),
       head_block_bytes_(kernel.head_block_bytes(shape.head_dim)),
-      block_stride_(head_block_bytes_ * static_cast<std::size_t>(shape.kv_heads)),
-      half_layer_bytes_(block_stride_ * static_cast<std::size_t>(shape.blocks)),
+      block_stride_(2 * head_block_bytes_ * static_cast<std::size_t>(shape.kv_heads)),
+      layer_bytes_(block_stride_ * static_cast<std::size_t>(shape.blocks)),
       storage_(std::move(storage)) {}
 
 CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads,
