@@ -5,6 +5,9 @@ namespace {
 
 // The expressions are those of the models' own tokenizer definitions (tokenizer.json,
 // for GPT-2 encoder.py), as far as names go with the aliases that llama.cpp gives them.
+// llama.cpp rewrites some for std::regex, to which white space above U+007F is no member
+// of a range: it cuts "deepseek-llm" texts with U+2029 differently, and "tekken" ones
+// with marks and with letters that have no case.
 
 const std::string kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
