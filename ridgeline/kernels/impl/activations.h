@@ -31,8 +31,8 @@ inline constexpr int kQ8x32Dwords = 8;
 inline constexpr std::size_t kQ8x32RowBytes = 40;  ///< one row's share of a block
 
 inline constexpr int kQ8x256Dwords = 64;
-inline constexpr int kQ8x256Zero = 32;     ///< level that means 0, where sums start from it
-inline constexpr int kQ8x256Sums16 = 64;   ///< in dwords × rows, from the block's begin
+inline constexpr int kQ8x256Zero = 32;    ///< level that means 0, where sums start from it
+inline constexpr int kQ8x256Sums16 = 64;  ///< in dwords × rows, from the block's begin
 inline constexpr int kQ8x256Pairs32 = 80;
 inline constexpr int kQ8x256Scale = 84;
 inline constexpr std::size_t kQ8x256RowBytes = 85 * 4;
@@ -41,10 +41,14 @@ inline constexpr std::size_t kQ8x256RowBytes = 85 * 4;
 inline std::size_t tile_row_bytes(ActivationFormat format, std::int64_t k) {
   const auto padded = static_cast<std::size_t>((k + 31) / 32 * 32);
   switch (format) {
-    case ActivationFormat::kQ8x32: return padded / 32 * kQ8x32RowBytes;
-    case ActivationFormat::kQ8x256: return padded / 256 * kQ8x256RowBytes;
-    case ActivationFormat::kBF16: return padded * 2;
-    case ActivationFormat::kF32: break;
+    case ActivationFormat::kQ8x32:
+      return padded / 32 * kQ8x32RowBytes;
+    case ActivationFormat::kQ8x256:
+      return padded / 256 * kQ8x256RowBytes;
+    case ActivationFormat::kBF16:
+      return padded * 2;
+    case ActivationFormat::kF32:
+      break;
   }
   return padded * 4;
 }

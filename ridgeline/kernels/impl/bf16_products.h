@@ -29,13 +29,13 @@ struct Bf16Kernel {
     const std::byte* x = tile + static_cast<std::size_t>(k_begin) * kRows * 2;
     for (std::int64_t b = k_begin / 32; b < (k_end + 31) / 32; ++b) {
       const std::byte* block = panel + static_cast<std::size_t>(b) * F::kBytesPer32;
-      ahead.step<F::kBytesPer32>();
       VecF sum[kRows];
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) sum[r] = zero_f();
       RIDGELINE_UNROLL for (int i = 0; i < 16; ++i) {
+        if (i % 4 == 0) ahead.step<F::kBytesPer32 / 4>();
         const VecI w = F::pair(block, static_cast<std::size_t>(i), 0);
-        RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-          sum[r] = dot_bf16(sum[r], w, x + (i * kRows + r) * 4);
+        RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) sum[r] =
+            dot_bf16(sum[r], w, x + (i * kRows + r) * 4);
       }
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) c.set(r, 0, add(c.get(r, 0), sum[r]));
       x += 64 * kRows;

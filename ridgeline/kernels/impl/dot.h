@@ -144,9 +144,7 @@ struct Sum<255> {
     const VecI w = bit_xor(u, splat_i(static_cast<std::int32_t>(0x80808080)));
     return {_mm256_abs_epi8(w), w};
   }
-  static RIDGELINE_INLINE VecI with_sign(VecI x, Operand w) {
-    return _mm256_sign_epi8(x, w.sign);
-  }
+  static RIDGELINE_INLINE VecI with_sign(VecI x, Operand w) { return _mm256_sign_epi8(x, w.sign); }
 #endif
   VecI sum;
   RIDGELINE_INLINE void start(VecI) {}

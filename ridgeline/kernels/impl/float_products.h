@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ridgeline/kernels/formats/f32.h"
 #include "ridgeline/kernels/impl/tile.h"
 #include "ridgeline/kernels/impl/weights.h"
 
@@ -12,11 +13,13 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 template <class F, int kRows, class Acc>
-RIDGELINE_INLINE void add_float_block(const std::byte* block, const float* x, Acc& c) {
+RIDGELINE_INLINE void add_float_block(const std::byte* block, const float* x, Acc& c,
+                                      Prefetch& ahead) {
   VecF sum[kRows][kVecs];
-  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sum[r][v] = zero_f();
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+      sum[r][v] = zero_f();
   RIDGELINE_LOOP for (std::size_t four = 0; four < 8; ++four) {
+    ahead.step<F::kBytesPer32 / 8>();
     unroll<0, 4>([&](auto i) RIDGELINE_BODY {
       VecF w[kVecs];
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) w[v] = F::template weight<i>(block, four, v);
@@ -27,8 +30,7 @@ RIDGELINE_INLINE void add_float_block(const std::byte* block, const float* x, Ac
     });
     x += 4 * kRows;
   }
-  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       c.set(r, v, add(c.get(r, v), sum[r][v]));
 }
 
@@ -44,8 +46,7 @@ struct FloatKernel {
     const float* x = floats(tile) + k_begin * kRows;
     for (std::int64_t b = k_begin / 32; b < (k_end + 31) / 32; ++b) {
       const std::byte* block = panel + static_cast<std::size_t>(b) * F::kBytesPer32;
-      ahead.step<F::kBytesPer32>();
-      add_float_block<F, kRows>(block, x, c);
+      add_float_block<F, kRows>(block, x, c, ahead);
       x += 32 * kRows;
     }
     c.finish(acc, acc_stride);
@@ -57,7 +58,8 @@ template <int kRows>
 __attribute__((noinline)) void add_expanded(const Expanded& block, const float* x, float* acc,
                                             std::ptrdiff_t acc_stride) {
   Accumulators<kRows, false> c(acc, acc_stride, true);
-  add_float_block<F32, kRows>(reinterpret_cast<const std::byte*>(block.w), x, c);
+  Prefetch none{nullptr};
+  add_float_block<F32, kRows>(reinterpret_cast<const std::byte*>(block.w), x, c, none);
 }
 
 /// A quantized type with exact activations: 32 elements at a time are expanded in L1.

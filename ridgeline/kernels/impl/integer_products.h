@@ -22,12 +22,13 @@ RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
   const auto first = [&](int r) RIDGELINE_BODY {
     return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4));
   };
-  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+      sums[r][v]
+          .start(first(r));
   unroll<0, 8>([&](auto g) RIDGELINE_BODY {
     typename Dot::Operand w[kVecs];
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-      w[v] = Dot::operand(F::template levels<g>(block.values, v));
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) w[v] =
+        Dot::operand(F::template levels<g>(block.values, v));
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       const Four q = four(x + (g * kRows + r) * 4);
       RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<g>(w[v], q);
@@ -71,7 +72,7 @@ struct SubBlockScales {
 /// scaled[r][v] = sum over the sub-blocks of chunk c of scale · Σ (level - zero) · q
 template <class F, int kRows>
 RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockScales& scales,
-                                const std::byte* x, VecI (&scaled)[kRows][kVecs]) {
+                                const std::byte* x, VecI (&scaled)[kRows][kVecs], Prefetch& ahead) {
   using Dot = Sum<F::kMaxLevel>;
   constexpr int kGroups = F::kSubElements / 4;
   constexpr int kSubBlocks = F::kChunkElements / F::kSubElements;
@@ -80,29 +81,29 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
   if constexpr (!F::kHasMins) static_assert(F::kZero == kQ8x256Zero);
   unroll<0, kSubBlocks>([&](auto s) RIDGELINE_BODY {
     const typename F::Chunk chunk = F::chunk(block, c);
+    ahead.step<F::kBlockBytes * F::kSubElements / 256>();
     Dot sums[kRows][kVecs];
     const auto first = [&](int r) RIDGELINE_BODY {
       if constexpr (F::kHasMins) return zero_i();
       return broadcast_i(corrections + (s * kRows + r) * 4);
     };
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].start(first(r));
+        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v]
+            .start(first(r));
     unroll<0, kGroups>([&](auto i) RIDGELINE_BODY {
       constexpr int g = s * kGroups + i;
       typename Dot::Operand w[kVecs];
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-        w[v] = Dot::operand(F::template levels<g>(chunk, v));
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) w[v] =
+          Dot::operand(F::template levels<g>(chunk, v));
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
         const Four four_q = four(q + (g * kRows + r) * 4);
-        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-          sums[r][v].template step<i>(w[v], four_q);
+        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v].template step<i>(w[v], four_q);
       }
     });
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
       const VecI scale = load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
-        scaled[r][v] =
-            add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
+        scaled[r][v] = add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
         compute_now(scaled[r][v]);
       }
     }
@@ -113,19 +114,21 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
 template <class F>
 RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4]) {
   RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) {
-    const VecI bytes = i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
+    const VecI bytes =
+        i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
     pairs[i] = bit_and(i % 2 == 0 ? bytes : shift_right<8>(bytes), splat_i(0x00ff00ff));
   }
 }
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
-                                   const std::byte* x, Accumulators<kRows, false>& c) {
+                                   const std::byte* x, Accumulators<kRows, false>& c,
+                                   Prefetch& ahead) {
   VecI scaled[kRows][kVecs];
-  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) scaled[r][v] = zero_i();
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+      scaled[r][v] = zero_i();
   for (int i = 0; i < opaque(256 / F::kChunkElements); ++i)
-    add_chunk<F, kRows>(block, i, scales, x, scaled);
+    add_chunk<F, kRows>(block, i, scales, x, scaled, ahead);
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
     const VecF d = F::d(block, v);
     VecI mins[4];
@@ -134,9 +137,8 @@ RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales&
       VecF sum = mul(to_float(scaled[r][v]), d);
       if constexpr (F::kHasMins) {
         VecI minima = zero_i();
-        RIDGELINE_UNROLL for (int i = 0; i < 4; ++i)
-          minima = add_pairs(minima, mins[i],
-                             two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
+        RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) minima =
+            add_pairs(minima, mins[i], two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
         sum = fnma(to_float(minima), F::dmin(block, v), sum);
       }
       const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + r) * 4);
@@ -155,9 +157,8 @@ void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::i
   const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
   SubBlockScales scales;
   for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
-    ahead.step<F::kBlockBytes>();
     F::unpack_scales(block, scales.lanes);
-    add_block256<F, kRows>(block, scales, x, c);
+    add_block256<F, kRows>(block, scales, x, c, ahead);
     block += F::kBlockBytes;
     x += kRows * kQ8x256RowBytes;
   }

@@ -42,11 +42,11 @@ struct WeightKernels {
 
 // kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
 // use those of the family that they extend.
-#define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)  \
-  namespace isa {                              \
+#define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)   \
+  namespace isa {                               \
   extern const ElementwiseKernels kElementwise; \
-  extern const AttentionKernels kAttention;    \
-  extern const KvKernels kKv;                  \
+  extern const AttentionKernels kAttention;     \
+  extern const KvKernels kKv;                   \
   }
 RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx2)

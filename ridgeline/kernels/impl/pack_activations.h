@@ -101,7 +101,8 @@ inline void pack_q8x32(const float* x, std::ptrdiff_t x_stride, int rows, std::i
     for (std::size_t r = 0; r < count; ++r) {
       const float* row = x + static_cast<std::ptrdiff_t>(r) * x_stride + b * 32;
       VecI max_bits = magnitude_bits(load(row));
-      for (int i = kLanes; i < 32; i += kLanes) max_bits = max(max_bits, magnitude_bits(load(row + i)));
+      for (int i = kLanes; i < 32; i += kLanes)
+        max_bits = max(max_bits, magnitude_bits(load(row + i)));
       const BlockScale s = block_scale(max_bits);
       std::int8_t q[32];
       const std::int32_t first = quantize16(row, s.inverse, q);

@@ -47,9 +47,7 @@ RIDGELINE_INLINE VecI splat_i(std::int32_t x) { return _mm256_set1_epi32(x); }
 RIDGELINE_INLINE VecI load_i(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
-RIDGELINE_INLINE void store_i(void* p, VecI v) {
-  _mm256_storeu_si256(static_cast<__m256i*>(p), v);
-}
+RIDGELINE_INLINE void store_i(void* p, VecI v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 RIDGELINE_INLINE VecI add(VecI a, VecI b) { return _mm256_add_epi32(a, b); }
 RIDGELINE_INLINE VecI sub(VecI a, VecI b) { return _mm256_sub_epi32(a, b); }
 RIDGELINE_INLINE VecI mul(VecI a, VecI b) { return _mm256_mullo_epi32(a, b); }
@@ -71,11 +69,12 @@ RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
 RIDGELINE_INLINE VecI max(VecI a, VecI b) { return _mm256_max_epi32(a, b); }
 /// The lowest byte of each lane.
 RIDGELINE_INLINE void store_low_bytes(void* p, VecI v) {
-  const __m256i first = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                         -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i first =
+      _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                       0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m256i low = _mm256_shuffle_epi8(v, first);
-  _mm_storel_epi64(static_cast<__m128i*>(p), _mm_or_si128(_mm256_castsi256_si128(low),
-                                                          _mm256_extracti128_si256(low, 1)));
+  _mm_storel_epi64(static_cast<__m128i*>(p),
+                   _mm_or_si128(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 
 // --- between the two ----------------------------------------------------------
@@ -149,14 +148,12 @@ RIDGELINE_INLINE VecI to_bf16(VecF v) {
   const VecI rounded = add(b, add(odd, splat_i(0x7fff)));
   const VecI quiet = bit_or(b, splat_i(0x400000));
   const __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
-  return _mm256_srli_epi32(
-      bits(_mm256_blendv_ps(from_bits(rounded), from_bits(quiet), nan)), 16);
+  return _mm256_srli_epi32(bits(_mm256_blendv_ps(from_bits(rounded), from_bits(quiet), nan)), 16);
 }
 RIDGELINE_INLINE void store_bf16(void* p, VecF v) {
   const VecI h = to_bf16(v);
-  _mm_storeu_si128(
-      static_cast<__m128i*>(p),
-      _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
 }
 
 }  // namespace

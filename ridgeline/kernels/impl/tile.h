@@ -21,19 +21,15 @@ struct Accumulators<kRows, true> {
   VecF c[kRows][kVecs];
   RIDGELINE_INLINE Accumulators(float* acc, std::ptrdiff_t stride, bool resume) {
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-        c[r][v] = resume ? load(acc + r * stride + v * kLanes) : zero_f();
+        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) c[r][v] =
+            resume ? load(acc + r * stride + v * kLanes) : zero_f();
   }
-  RIDGELINE_INLINE VecF get(int r, int v) const {
-    return c[r][v];
-  }
-  RIDGELINE_INLINE void set(int r, int v, VecF x) {
-    c[r][v] = x;
-  }
+  RIDGELINE_INLINE VecF get(int r, int v) const { return c[r][v]; }
+  RIDGELINE_INLINE void set(int r, int v, VecF x) { c[r][v] = x; }
   RIDGELINE_INLINE void finish(float* acc, std::ptrdiff_t stride) const {
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
-      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-        store(acc + r * stride + v * kLanes, c[r][v]);
+        RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+            store(acc + r * stride + v * kLanes, c[r][v]);
   }
 };
 
@@ -46,12 +42,8 @@ struct Accumulators<kRows, false> {
     for (int r = 0; r < kRows; ++r)
       for (int v = 0; v < kVecs; ++v) store(acc + r * stride + v * kLanes, zero_f());
   }
-  RIDGELINE_INLINE VecF get(int r, int v) const {
-    return load(acc + r * stride + v * kLanes);
-  }
-  RIDGELINE_INLINE void set(int r, int v, VecF x) {
-    store(acc + r * stride + v * kLanes, x);
-  }
+  RIDGELINE_INLINE VecF get(int r, int v) const { return load(acc + r * stride + v * kLanes); }
+  RIDGELINE_INLINE void set(int r, int v, VecF x) { store(acc + r * stride + v * kLanes, x); }
   RIDGELINE_INLINE void finish(float*, std::ptrdiff_t) const {}
 };
 

@@ -50,8 +50,7 @@ void pack_panel(const std::byte* data, std::size_t row_stride, int count, std::i
     }
     if (blocks % 2 == 0) return;
     std::memset(panel + F::scales_at(blocks), 0, 32);
-    std::memset(panel + F::values_at(blocks), 0,
-                F::panel_bytes(k) - F::values_at(blocks));
+    std::memset(panel + F::values_at(blocks), 0, F::panel_bytes(k) - F::values_at(blocks));
   }
 }
 
