@@ -20,8 +20,7 @@ struct Assembled {
 };
 
 /// `products` in order of preference: the first entry of a weight type is its best.
-Assembled assemble(std::string_view name,
-                   std::initializer_list<ActivationKernels> activations,
+Assembled assemble(std::string_view name, std::initializer_list<ActivationKernels> activations,
                    std::initializer_list<WeightKernels> products, const KvKernels& kv,
                    const ElementwiseKernels& elementwise, const AttentionKernels& attention) {
   Assembled a;
@@ -51,10 +50,10 @@ Assembled assemble(std::string_view name,
 }
 
 const KernelTable& generic_table() {
-  static const Assembled a = assemble(
-      "generic", {generic::kActivations},
-      {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts}, generic::kKv,
-      generic::kElementwise, generic::kAttention);
+  static const Assembled a =
+      assemble("generic", {generic::kActivations},
+               {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts},
+               generic::kKv, generic::kElementwise, generic::kAttention);
   return a.table;
 }
 

@@ -1,4 +1,5 @@
 #include "ridgeline/kernels/impl/bf16_products.h"
+
 #include "ridgeline/kernels/impl/isa_entry.h"
 #include "ridgeline/kernels/impl/pack_activations.h"
 

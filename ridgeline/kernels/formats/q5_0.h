@@ -24,8 +24,7 @@ struct Q5_0 : PairedBlocks<5 * kGroupBytes> {
     for (int r = 0; r < blocks.count; ++r) {
       std::uint32_t bits_by_element;
       std::memcpy(&bits_by_element, blocks.row(r) + offsetof(File, qh), 4);
-      for (int e = 0; e < 32; ++e)
-        lane[r] |= (bits_by_element >> e & 1u) << (e % 4 * 8 + e / 4);
+      for (int e = 0; e < 32; ++e) lane[r] |= (bits_by_element >> e & 1u) << (e % 4 * 8 + e / 4);
     }
     std::memcpy(values + 4 * kGroupBytes, lane, sizeof lane);
   }
