@@ -28,15 +28,15 @@ inline tl::unexpected<Error> fail(std::string message) {
 #define RIDGELINE_CONCAT(a, b) RIDGELINE_CONCAT_(a, b)
 
 /// RIDGELINE_TRY(auto x, f()): x is f()'s value, or the caller returns its error.
-#define RIDGELINE_TRY(declaration, expression)                              \
-  auto RIDGELINE_CONCAT(try_, __LINE__) = (expression);                     \
-  if (!RIDGELINE_CONCAT(try_, __LINE__))                                    \
+#define RIDGELINE_TRY(declaration, expression)                                         \
+  auto RIDGELINE_CONCAT(try_, __LINE__) = (expression);                                \
+  if (!RIDGELINE_CONCAT(try_, __LINE__))                                               \
     return ::tl::make_unexpected(std::move(RIDGELINE_CONCAT(try_, __LINE__)).error()); \
   declaration = *std::move(RIDGELINE_CONCAT(try_, __LINE__))
 
 /// RIDGELINE_TRY_STATUS(f()): the caller returns f()'s error, if it has one.
-#define RIDGELINE_TRY_STATUS(expression)          \
-  do {                                            \
-    if (auto status_ = (expression); !status_)    \
+#define RIDGELINE_TRY_STATUS(expression)                        \
+  do {                                                          \
+    if (auto status_ = (expression); !status_)                  \
       return ::tl::make_unexpected(std::move(status_).error()); \
   } while (false)

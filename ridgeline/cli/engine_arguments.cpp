@@ -28,9 +28,10 @@ Result<std::string> demo_model_path() {
   for (const fs::path& path : {program / "../share/ridgeline" / kDemoModel,
                                fs::path(RIDGELINE_SOURCE_MODELS) / kDemoModel})
     if (fs::exists(path, error)) return path.lexically_normal().string();
-  return fail(fmt::format("no model given (-m FILE), and the demo model {} is not where it was "
-                          "installed; RIDGELINE_DEMO_MODEL can name it",
-                          kDemoModel));
+  return fail(
+      fmt::format("no model given (-m FILE), and the demo model {} is not where it was "
+                  "installed; RIDGELINE_DEMO_MODEL can name it",
+                  kDemoModel));
 }
 
 }  // namespace
@@ -42,8 +43,9 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
   else
     model_option->description("GGUF file (default: the demo model that ships with the source)");
   if (with_context)
-    command.add_option("-c,--ctx-size", context,
-                       "tokens of context (default: the model's, as far as half the free memory goes)")
+    command
+        .add_option("-c,--ctx-size", context,
+                    "tokens of context (default: the model's, as far as half the free memory goes)")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
   command.add_option("-t,--threads", threads, "threads (default: physical cores)")
       ->check(CLI::Range(1, 1024));
@@ -51,12 +53,14 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       ->capture_default_str();
   command.add_option("--cache-type-v", kv_type_v, "-ctv: KV cache type of V: the same as K's")
       ->capture_default_str();
-  command.add_option("--kv-memory", kv_memory, "bytes of KV cache, as 512M or 2G (default: by context)");
+  command.add_option("--kv-memory", kv_memory,
+                     "bytes of KV cache, as 512M or 2G (default: by context)");
   command.add_option("--batch-tokens", batch_tokens, "prompt tokens computed at once")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
       ->capture_default_str();
-  command.add_option("--activations", activations,
-                     "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
+  command
+      .add_option("--activations", activations,
+                  "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
       ->check(CLI::IsMember({"fast", "f32"}))
       ->capture_default_str();
   command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
@@ -79,9 +83,10 @@ Result<EngineOptions> EngineArguments::options() const {
   if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))
     return fail(fmt::format("--cache-type-k {}: expected f32, f16 or bf16", kv_type_k));
   if (dtype_from_name(kv_type_v) != kv_type)
-    return fail(fmt::format("--cache-type-v {}: expected the same as --cache-type-k ({}); K and V of "
-                            "different types are not supported",
-                            kv_type_v, kv_type_k));
+    return fail(
+        fmt::format("--cache-type-v {}: expected the same as --cache-type-k ({}); K and V of "
+                    "different types are not supported",
+                    kv_type_v, kv_type_k));
   o.kv_type = *kv_type;
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));

@@ -9,8 +9,7 @@
 #include "ridgeline/cli/commands.h"
 #include "ridgeline/cli/engine_arguments.h"
 #include "ridgeline/cli/progress.h"
-#include "ridgeline/format/gguf.h"
-#include "ridgeline/model/vocabulary.h"
+#include "ridgeline/model/model_file.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -25,15 +24,16 @@ struct EvalArguments {
 /// The windows first: they say how long a context the engine must hold.
 Result<std::vector<EvalWindow>> read_windows(const EvalArguments& arguments,
                                              const std::string& model) {
-  RIDGELINE_TRY(const GgufFile file, GgufFile::open(model));
-  RIDGELINE_TRY(const ModelConfig config, read_model_config(file));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(model));
+  RIDGELINE_TRY(const ModelConfig config, file.config());
   if (!arguments.tokens.empty()) {
     RIDGELINE_TRY(const std::string lines, read_text(arguments.tokens));
     return token_windows(lines, arguments.tokens, config.vocab_size, arguments.context);
   }
-  if (arguments.text.empty()) return fail("nothing to score: expected --text FILE or --tokens FILE");
+  if (arguments.text.empty())
+    return fail("nothing to score: expected --text FILE or --tokens FILE");
   RIDGELINE_TRY(const std::string text, read_text(arguments.text));
-  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
+  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   return text_windows(*tokenizer, text, arguments.context);
 }
 
@@ -61,9 +61,9 @@ Status eval(EvalArguments arguments) {
                                               {"kv_type", arguments.engine.kv_type_k}}
                            .dump(2));
   } else {
-    fmt::print("nll {:.4f} ± {:.4f} nats per token, perplexity {:.4f}, over {} tokens in {} windows\n",
-               result.nll, result.nll_stderr, result.perplexity, result.predicted_tokens,
-               result.windows);
+    fmt::print(
+        "nll {:.4f} ± {:.4f} nats per token, perplexity {:.4f}, over {} tokens in {} windows\n",
+        result.nll, result.nll_stderr, result.perplexity, result.predicted_tokens, result.windows);
   }
   return {};
 }
@@ -74,11 +74,15 @@ void add_eval(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<EvalArguments>();
   CLI::App* command = program.add_subcommand("eval", "perplexity of a model on a text");
   arguments->engine.add_to(*command, /*model_required=*/false, /*with_context=*/false);
-  auto* text = command->add_option("--text", arguments->text, "a text, cut into windows of --context");
-  auto* tokens = command->add_option("--tokens", arguments->tokens,
-                                     "token ids: one independent sequence a line, its length first");
+  auto* text =
+      command->add_option("--text", arguments->text, "a text, cut into windows of --context");
+  auto* tokens =
+      command->add_option("--tokens", arguments->tokens,
+                          "token ids: one independent sequence a line, its length first");
   text->excludes(tokens);
-  command->add_option("-c,--context,--ctx-size", arguments->context, "tokens of a window, or of a sequence at most")
+  command
+      ->add_option("-c,--context,--ctx-size", arguments->context,
+                   "tokens of a window, or of a sequence at most")
       ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 24))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "one JSON object");

@@ -1,12 +1,12 @@
+#include "ridgeline/tools/inspect.h"
+
 #include <fmt/format.h>
 
-#include <map>
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "ridgeline/cli/commands.h"
-#include "ridgeline/format/gguf.h"
-#include "ridgeline/model/model_config.h"
-#include "ridgeline/tensor/kv_block.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -20,134 +20,94 @@ struct InspectArguments {
   bool json = false;
 };
 
-struct TypeTotal {
-  int tensors = 0;
-  std::int64_t elements = 0;
-  std::size_t bytes = 0;
-};
-
-/// Everything that the command says, before it is laid out.
-struct Report {
-  std::string architecture;
-  std::int64_t parameters = 0;
-  std::size_t tensor_bytes = 0;
-  std::map<std::string, TypeTotal, std::less<>> types;
-  std::optional<ModelConfig> config;
-  std::string unsupported;  ///< why there is no config
-  std::string tokenizer, pre_tokenizer;
-  std::size_t vocab_tokens = 0;
-  bool chat_template = false;
-};
-
-Result<Report> make_report(const GgufFile& file) {
-  Report r;
-  RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
-  r.architecture = architecture.value_or("(none)");
-  for (const TensorView& t : file.tensors()) {
-    TypeTotal& total = r.types[std::string(name(t.dtype))];
-    ++total.tensors;
-    total.elements += t.elements();
-    total.bytes += t.bytes;
-    r.parameters += t.elements();
-    r.tensor_bytes += t.bytes;
-  }
-  if (auto config = read_model_config(file))
-    r.config = std::move(*config);
-  else
-    r.unsupported = config.error().message;
-  RIDGELINE_TRY(const auto kind, file.string("tokenizer.ggml.model"));
-  r.tokenizer = kind.value_or("(none)");
-  RIDGELINE_TRY(const auto pre, file.string("tokenizer.ggml.pre"));
-  r.pre_tokenizer = pre.value_or("");
-  RIDGELINE_TRY(const auto tokens, file.strings("tokenizer.ggml.tokens"));
-  if (tokens) r.vocab_tokens = tokens->size();
-  r.chat_template = file.has("tokenizer.chat_template");
-  return r;
-}
-
-/// KV cache of one token: 2 x layers x kv_heads x head_dim elements.
-std::int64_t kv_bytes_per_token(const ModelConfig& config, DType type) {
-  return config.kv_elements_per_token() * info(type).block_bytes;
-}
-
 Json tensor_json(const TensorView& t) {
   return {{"name", t.name}, {"type", name(t.dtype)}, {"shape", t.shape}, {"bytes", t.bytes}};
 }
 
-Json to_json(const GgufFile& file, const Report& r, const InspectArguments& arguments) {
-  Json json{{"file", file.path()},       {"file_bytes", file.file_bytes()},
-            {"gguf_version", file.version()}, {"architecture", r.architecture},
-            {"parameters", r.parameters}, {"weight_bytes", r.tensor_bytes}};
+Json to_json(const FileReport& r, const InspectArguments& arguments) {
+  Json json{{"file", r.path},
+            {"file_bytes", r.file_bytes},
+            {"gguf_version", r.gguf_version},
+            {"architecture", r.architecture},
+            {"parameters", r.parameters},
+            {"weight_bytes", r.tensor_bytes}};
   for (const auto& [type, total] : r.types)
     json["types"][type] = {
         {"tensors", total.tensors}, {"elements", total.elements}, {"bytes", total.bytes}};
-  json["tokenizer"] = {{"model", r.tokenizer}, {"pre", r.pre_tokenizer}, {"tokens", r.vocab_tokens}};
+  json["tokenizer"] = {
+      {"model", r.tokenizer}, {"pre", r.pre_tokenizer}, {"tokens", r.vocab_tokens}};
   json["chat_template"] = r.chat_template;
   if (r.config) {
     const ModelConfig& c = *r.config;
     const std::int64_t context = arguments.context > 0 ? arguments.context : c.context_length;
-    json["config"] = {{"name", c.name},           {"layers", c.layers},
-                      {"hidden_size", c.hidden_size}, {"num_heads", c.num_heads},
-                      {"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim},
-                      {"ffn_size", c.ffn_size},   {"vocab_size", c.vocab_size},
-                      {"context_length", c.context_length}, {"rope_base", c.rope.base}};
+    json["config"] = {{"name", c.name},
+                      {"layers", c.layers},
+                      {"hidden_size", c.hidden_size},
+                      {"num_heads", c.num_heads},
+                      {"num_kv_heads", c.num_kv_heads},
+                      {"head_dim", c.head_dim},
+                      {"ffn_size", c.ffn_size},
+                      {"vocab_size", c.vocab_size},
+                      {"context_length", c.context_length},
+                      {"rope_base", c.rope.base}};
     for (DType type : {DType::kF16, DType::kF32})
-      json["kv"][std::string(name(type))] = {
-          {"bytes_per_token", kv_bytes_per_token(c, type)},
-          {"context", context},
-          {"bytes", kv_bytes_per_token(c, type) * context}};
+      json["kv"][std::string(name(type))] = {{"bytes_per_token", r.kv_bytes_per_token(type)},
+                                             {"context", context},
+                                             {"bytes", r.kv_bytes_per_token(type) * context}};
   } else {
     json["unsupported"] = r.unsupported;
   }
   if (arguments.tensors)
-    for (const TensorView& t : file.tensors()) json["tensors"].push_back(tensor_json(t));
+    for (const TensorView& t : r.tensors) json["tensors"].push_back(tensor_json(t));
   return json;
 }
 
 double mebibytes(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-void print(const GgufFile& file, const Report& r, const InspectArguments& arguments) {
-  fmt::print("file            {} (GGUF v{}, {:.1f} MiB)\n", file.path(), file.version(),
-             mebibytes(file.file_bytes()));
+void print(const FileReport& r, const InspectArguments& arguments) {
+  fmt::print("file            {} (GGUF v{}, {:.1f} MiB)\n", r.path, r.gguf_version,
+             mebibytes(r.file_bytes));
   fmt::print("architecture    {}\n", r.architecture);
   if (r.config && !r.config->name.empty()) fmt::print("name            {}\n", r.config->name);
   fmt::print("parameters      {:.2f} M\n", static_cast<double>(r.parameters) * 1e-6);
   fmt::print("weights         {:.1f} MiB, {:.2f} bits each\n", mebibytes(r.tensor_bytes),
-             8 * static_cast<double>(r.tensor_bytes) / static_cast<double>(std::max<std::int64_t>(1, r.parameters)));
+             8 * static_cast<double>(r.tensor_bytes) /
+                 static_cast<double>(std::max<std::int64_t>(1, r.parameters)));
   for (const auto& [type, total] : r.types)
     fmt::print("  {:<8} {:>5} tensors  {:>10.2f} M elements  {:>9.1f} MiB\n", type, total.tensors,
                static_cast<double>(total.elements) * 1e-6, mebibytes(total.bytes));
-  fmt::print("tokenizer       {}{}{}, {} tokens\n", r.tokenizer, r.pre_tokenizer.empty() ? "" : " / ",
-             r.pre_tokenizer, r.vocab_tokens);
+  fmt::print("tokenizer       {}{}{}, {} tokens\n", r.tokenizer,
+             r.pre_tokenizer.empty() ? "" : " / ", r.pre_tokenizer, r.vocab_tokens);
   fmt::print("chat template   {}\n", r.chat_template ? "yes" : "no");
   if (r.config) {
     const ModelConfig& c = *r.config;
     const std::int64_t context = arguments.context > 0 ? arguments.context : c.context_length;
-    fmt::print("shape           {} layers, width {}, {} heads, {} KV heads of {}, FFN {}, vocabulary {}\n",
-               c.layers, c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim, c.ffn_size,
-               c.vocab_size);
+    fmt::print(
+        "shape           {} layers, width {}, {} heads, {} KV heads of {}, FFN {}, vocabulary {}\n",
+        c.layers, c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim, c.ffn_size, c.vocab_size);
     fmt::print("context         trained for {}; rope base {}\n", c.context_length, c.rope.base);
     for (DType type : {DType::kF16, DType::kF32})
-      fmt::print("KV cache, {}   2 x {} layers x {} KV heads x {} x {} B = {} B per token, {:.1f} MiB at "
-                 "{} tokens\n",
-                 name(type), c.layers, c.num_kv_heads, c.head_dim, info(type).block_bytes,
-                 kv_bytes_per_token(c, type),
-                 mebibytes(static_cast<std::size_t>(kv_bytes_per_token(c, type) * context)), context);
+      fmt::print(
+          "KV cache, {}   2 x {} layers x {} KV heads x {} x {} B = {} B per token, {:.1f} MiB at "
+          "{} tokens\n",
+          name(type), c.layers, c.num_kv_heads, c.head_dim, info(type).block_bytes,
+          r.kv_bytes_per_token(type),
+          mebibytes(static_cast<std::size_t>(r.kv_bytes_per_token(type) * context)), context);
   } else {
     fmt::print("not runnable    {}\n", r.unsupported);
   }
   if (arguments.tensors)
-    for (const TensorView& t : file.tensors())
+    for (const TensorView& t : r.tensors)
       fmt::print("  {:<32} {:<6} {}\n", t.name, name(t.dtype), Json(t.shape).dump());
 }
 
 Status inspect(const InspectArguments& arguments) {
-  RIDGELINE_TRY(const GgufFile file, GgufFile::open(arguments.file));
-  RIDGELINE_TRY(const Report report, make_report(file));
+  RIDGELINE_TRY(const FileReport report, inspect_file(arguments.file));
   if (arguments.json)
-    fmt::print("{}\n", to_json(file, report, arguments).dump(2, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n",
+               to_json(report, arguments).dump(2, ' ', false, Json::error_handler_t::replace));
   else
-    print(file, report, arguments);
+    print(report, arguments);
   return {};
 }
 
@@ -155,9 +115,11 @@ Status inspect(const InspectArguments& arguments) {
 
 void add_inspect(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<InspectArguments>();
-  CLI::App* command = program.add_subcommand("inspect", "what is in a model file, and what it needs");
+  CLI::App* command =
+      program.add_subcommand("inspect", "what is in a model file, and what it needs");
   command->add_option("FILE,-m,--model", arguments->file, "GGUF file")->required();
-  command->add_option("-c,--ctx-size", arguments->context, "tokens of context for the KV cache's size")
+  command
+      ->add_option("-c,--ctx-size", arguments->context, "tokens of context for the KV cache's size")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
   command->add_flag("--json", arguments->json, "one JSON object");

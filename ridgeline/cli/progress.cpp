@@ -22,7 +22,8 @@ void ProgressBar::update(double fraction) {
   drawn_percent_ = percent;
   constexpr int kWidth = 40;
   const int filled = percent * kWidth / 100;
-  fmt::print(stderr, "\r{} [{:=<{}}{:<{}}] {:3} %", label_, "", filled, "", kWidth - filled, percent);
+  fmt::print(stderr, "\r{} [{:=<{}}{:<{}}] {:3} %", label_, "", filled, "", kWidth - filled,
+             percent);
   std::fflush(stderr);
 }
 

@@ -39,7 +39,9 @@ struct Outcome {
   FinishReason finish_reason = FinishReason::kStop;
   double load_seconds = 0, first_token_seconds = 0, decode_seconds = 0;
 
-  double prefill_rate() const { return static_cast<double>(prompt_ids.size()) / first_token_seconds; }
+  double prefill_rate() const {
+    return static_cast<double>(prompt_ids.size()) / first_token_seconds;
+  }
   double decode_rate() const {
     return ids.size() > 1 ? static_cast<double>(ids.size() - 1) / decode_seconds : 0.0;
   }
@@ -103,8 +105,8 @@ Result<Outcome> generate(Engine& engine, const std::string& prompt, const Sampli
 /// before it.
 double bytes_per_token(const Engine& engine, const Outcome& outcome) {
   const MemoryUse memory = engine.memory_use();
-  const double depth = static_cast<double>(outcome.prompt_ids.size()) +
-                       static_cast<double>(outcome.ids.size()) / 2;
+  const double depth =
+      static_cast<double>(outcome.prompt_ids.size()) + static_cast<double>(outcome.ids.size()) / 2;
   return static_cast<double>(memory.weight_bytes) +
          depth * static_cast<double>(memory.kv_bytes) / static_cast<double>(engine.context());
 }
@@ -112,35 +114,35 @@ double bytes_per_token(const Engine& engine, const Outcome& outcome) {
 void print_summary(const Outcome& o, double bandwidth, double decode_bandwidth) {
   std::string decode;
   if (o.ids.size() > 1)
-    decode = fmt::format(" · decode {:.1f} tok/s ({} tokens), {:.1f} GB/s = {:.0f} % of the {:.1f} measured",
-                         o.decode_rate(), o.ids.size() - 1, decode_bandwidth * 1e-9,
-                         100 * decode_bandwidth / bandwidth, bandwidth * 1e-9);
-  fmt::print(stderr, "\nTTFT {:.3f} s · prefill {:.1f} tok/s ({} tokens){}\n", o.first_token_seconds,
-             o.prefill_rate(), o.prompt_ids.size(), decode);
+    decode = fmt::format(
+        " · decode {:.1f} tok/s ({} tokens), {:.1f} GB/s = {:.0f} % of the {:.1f} measured",
+        o.decode_rate(), o.ids.size() - 1, decode_bandwidth * 1e-9,
+        100 * decode_bandwidth / bandwidth, bandwidth * 1e-9);
+  fmt::print(stderr, "\nTTFT {:.3f} s · prefill {:.1f} tok/s ({} tokens){}\n",
+             o.first_token_seconds, o.prefill_rate(), o.prompt_ids.size(), decode);
 }
 
 Json to_json(const Outcome& o, const Engine& engine, std::uint64_t seed, double bandwidth,
              double decode_bandwidth) {
   const MemoryUse memory = engine.memory_use();
-  return Json{
-      {"prompt_ids", o.prompt_ids},
-      {"ids", o.ids},
-      {"text", o.text},
-      {"finish_reason", name(o.finish_reason)},
-      {"seed", seed},
-      {"timings",
-       {{"load_ms", o.load_seconds * 1e3},
-        {"ttft_ms", o.first_token_seconds * 1e3},
-        {"decode_ms", o.decode_seconds * 1e3},
-        {"prefill_tokens_per_second", o.prefill_rate()},
-        {"decode_tokens_per_second", o.decode_rate()},
-        {"decode_bytes_per_second", decode_bandwidth},
-        {"measured_bandwidth_bytes_per_second", bandwidth}}},
-      {"memory",
-       {{"weight_bytes", memory.weight_bytes},
-        {"kv_bytes", memory.kv_bytes},
-        {"workspace_bytes", memory.workspace_bytes},
-        {"peak_resident_bytes", peak_resident_bytes()}}}};
+  return Json{{"prompt_ids", o.prompt_ids},
+              {"ids", o.ids},
+              {"text", o.text},
+              {"finish_reason", name(o.finish_reason)},
+              {"seed", seed},
+              {"timings",
+               {{"load_ms", o.load_seconds * 1e3},
+                {"ttft_ms", o.first_token_seconds * 1e3},
+                {"decode_ms", o.decode_seconds * 1e3},
+                {"prefill_tokens_per_second", o.prefill_rate()},
+                {"decode_tokens_per_second", o.decode_rate()},
+                {"decode_bytes_per_second", decode_bandwidth},
+                {"measured_bandwidth_bytes_per_second", bandwidth}}},
+              {"memory",
+               {{"weight_bytes", memory.weight_bytes},
+                {"kv_bytes", memory.kv_bytes},
+                {"workspace_bytes", memory.workspace_bytes},
+                {"peak_resident_bytes", peak_resident_bytes()}}}};
 }
 
 Status run(const RunArguments& arguments) {
@@ -183,7 +185,8 @@ void add_run(CLI::App& program, Action& action) {
   auto* file = command->add_option("-f,--file", arguments->file, "a file that holds the prompt");
   prompt->excludes(file);
   command->add_flag("--json", arguments->json, "one JSON object in place of the streamed text");
-  command->add_flag("!--no-display-prompt", arguments->echo, "do not print the prompt before the text");
+  command->add_flag("!--no-display-prompt", arguments->echo,
+                    "do not print the prompt before the text");
   command->callback([arguments, prompt, &action] {
     arguments->has_prompt = prompt->count() > 0;
     action = [arguments] { return run(*arguments); };

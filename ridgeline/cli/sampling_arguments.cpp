@@ -18,9 +18,10 @@ Result<LogitBias> parse_bias(const std::string& text) {
     const auto [rest, error] = std::from_chars(*sign == '+' ? sign + 1 : sign, end, bias.bias);
     if (error == std::errc{} && rest == end) return bias;
   }
-  return fail(fmt::format("--logit-bias {}: expected a token id and a signed number, as 15043+1.5 or "
-                          "2-inf",
-                          text));
+  return fail(
+      fmt::format("--logit-bias {}: expected a token id and a signed number, as 15043+1.5 or "
+                  "2-inf",
+                  text));
 }
 
 }  // namespace
@@ -40,11 +41,14 @@ void SamplingArguments::add_to(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--typical", p.typical_p, "locally typical sampling; 1: off")
       ->capture_default_str();
-  command.add_option("--repeat-penalty", p.repetition_penalty, "divides logits of repeated tokens; 1: off")
+  command
+      .add_option("--repeat-penalty", p.repetition_penalty,
+                  "divides logits of repeated tokens; 1: off")
       ->capture_default_str();
   command.add_option("--repeat-last-n", p.repeat_last_n, "tokens the penalties look back; -1: all")
       ->capture_default_str();
-  command.add_option("--presence-penalty", p.presence_penalty, "subtracted once from repeated tokens")
+  command
+      .add_option("--presence-penalty", p.presence_penalty, "subtracted once from repeated tokens")
       ->capture_default_str();
   command.add_option("--frequency-penalty", p.frequency_penalty, "subtracted for each repetition")
       ->capture_default_str();
@@ -53,7 +57,8 @@ void SamplingArguments::add_to(CLI::App& command) {
       ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   command.add_flag("--ignore-eos", p.ignore_eos, "do not stop at the end of generation");
-  command.add_option("-r,--stop,--reverse-prompt", p.stop, "stop before this text, may be repeated");
+  command.add_option("-r,--stop,--reverse-prompt", p.stop,
+                     "stop before this text, may be repeated");
 }
 
 Result<SamplingParams> SamplingArguments::sampling_params() const {

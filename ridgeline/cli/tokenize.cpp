@@ -4,8 +4,7 @@
 
 #include "ridgeline/cli/commands.h"
 #include "ridgeline/cli/engine_arguments.h"
-#include "ridgeline/format/gguf.h"
-#include "ridgeline/model/vocabulary.h"
+#include "ridgeline/model/model_file.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -23,16 +22,17 @@ Result<std::vector<TokenId>> parse_ids(const std::string& text, const Tokenizer&
   std::vector<TokenId> ids;
   for (const auto& item : json) {
     if (!item.is_number_integer() || item < 0 || item >= tokenizer.vocab_size())
-      return fail(fmt::format("standard input: {} is no token id of this vocabulary, expected 0 to {}",
-                              item.dump(), tokenizer.vocab_size() - 1));
+      return fail(
+          fmt::format("standard input: {} is no token id of this vocabulary, expected 0 to {}",
+                      item.dump(), tokenizer.vocab_size() - 1));
     ids.push_back(item.get<TokenId>());
   }
   return ids;
 }
 
 Status tokenize(const TokenizeArguments& arguments) {
-  RIDGELINE_TRY(const GgufFile file, GgufFile::open(arguments.model));
-  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(arguments.model));
+  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   RIDGELINE_TRY(const std::string input, read_text("-"));
   if (arguments.decode) {
     RIDGELINE_TRY(const std::vector<TokenId> ids, parse_ids(input, *tokenizer));
@@ -54,13 +54,16 @@ void add_tokenize(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<TokenizeArguments>();
   CLI::App* command =
       program.add_subcommand("tokenize", "token ids of standard input as JSON, or back");
-  command->add_option("-m,--model", arguments->model, "GGUF file (a vocabulary is enough)")->required();
+  command->add_option("-m,--model", arguments->model, "GGUF file (a vocabulary is enough)")
+      ->required();
   command->add_flag("--decode", arguments->decode, "ids (a JSON array) on standard input to text");
   command->add_flag("--special,!--no-special", arguments->special,
                     "special tokens' texts become their ids; with --decode: are printed");
-  auto* bos = command->add_flag("--bos", arguments->bos, "begin with BOS (default: as the file says)");
+  auto* bos =
+      command->add_flag("--bos", arguments->bos, "begin with BOS (default: as the file says)");
   command->add_flag("--no-bos", arguments->no_bos, "do not begin with BOS")->excludes(bos);
-  command->callback([arguments, &action] { action = [arguments] { return tokenize(*arguments); }; });
+  command->callback(
+      [arguments, &action] { action = [arguments] { return tokenize(*arguments); }; });
 }
 
 }  // namespace ridgeline::cli

@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "ridgeline/base/check.h"
-#include "ridgeline/format/gguf.h"
-#include "ridgeline/model/vocabulary.h"
+#include "ridgeline/model/model_file.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -77,11 +76,11 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   if (options.batch_tokens < options.max_sequences)
     return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
                             options.batch_tokens, options.max_sequences));
-  RIDGELINE_TRY(const GgufFile file, GgufFile::open(path));
-  RIDGELINE_TRY(const ModelConfig config, read_model_config(file));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
+  RIDGELINE_TRY(const ModelConfig config, file.config());
 
   std::unique_ptr<Engine> engine(new Engine);
-  RIDGELINE_TRY(engine->tokenizer_, load_tokenizer(file));
+  RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
     return fail(
         fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows", path,

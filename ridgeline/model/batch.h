@@ -10,9 +10,9 @@ namespace ridgeline {
 /// What one forward pass computes: tokens of any number of sequences, one row each,
 /// prefill and decode alike, without padding. Plain data.
 struct Batch {
-  std::vector<std::int32_t> tokens;       ///< [rows]
-  std::vector<SequenceSlice> slices;      ///< cover the rows, in order
-  std::vector<std::int32_t> logit_rows;   ///< rows whose logits are wanted, ascending
+  std::vector<std::int32_t> tokens;      ///< [rows]
+  std::vector<SequenceSlice> slices;     ///< cover the rows, in order
+  std::vector<std::int32_t> logit_rows;  ///< rows whose logits are wanted, ascending
 
   std::int64_t rows() const { return static_cast<std::int64_t>(tokens.size()); }
   void clear() {

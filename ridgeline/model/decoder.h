@@ -58,7 +58,7 @@ class Decoder : public Model {
   std::unique_ptr<PackedWeight> untied_head_;  ///< null: the embedding is the head
   std::unique_ptr<DeviceBuffer> final_norm_;
   std::vector<std::unique_ptr<DeviceBuffer>> workspace_;
-  Matrix logits_;      ///< [max_logit_rows][vocab_size]
+  Matrix logits_;  ///< [max_logit_rows][vocab_size]
   std::size_t weight_bytes_ = 0;
 };
 

@@ -14,12 +14,12 @@ std::unique_ptr<Decoder> make_decoder(ModelConfig config, Backend& backend) {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> Model::load(const GgufFile& file, Backend& backend,
+Result<std::unique_ptr<Model>> Model::load(const ModelFile& file, Backend& backend,
                                            const LoadOptions& options) {
   RIDGELINE_CHECK(options.max_batch_rows > 0 && options.max_logit_rows > 0);
-  RIDGELINE_TRY(ModelConfig config, read_model_config(file));
+  RIDGELINE_TRY(ModelConfig config, file.config());
   std::unique_ptr<Decoder> model = make_decoder(std::move(config), backend);
-  RIDGELINE_TRY_STATUS(model->load(file, options));
+  RIDGELINE_TRY_STATUS(model->load(file.gguf(), options));
   return model;
 }
 

@@ -6,9 +6,9 @@
 #include <span>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
 #include "ridgeline/model/batch.h"
 #include "ridgeline/model/model_config.h"
+#include "ridgeline/model/model_file.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
@@ -27,7 +27,7 @@ class Model {
   };
   /// Repacks the weights tensor by tensor and lets go of the file's pages behind it.
   /// Errors name the file and the tensor: missing, of another shape, of an unsupported type.
-  static Result<std::unique_ptr<Model>> load(const GgufFile& file, Backend& backend,
+  static Result<std::unique_ptr<Model>> load(const ModelFile& file, Backend& backend,
                                              const LoadOptions& options);
 
   virtual const ModelConfig& config() const = 0;

@@ -56,7 +56,8 @@ class Reader {
 
 Status read_rope(const GgufFile& file, const Reader& reader, ModelConfig& config) {
   RopeConfig& rope = config.rope;
-  RIDGELINE_TRY(rope.dims, reader.integer("rope.dimension_count", 2, config.head_dim, config.head_dim));
+  RIDGELINE_TRY(rope.dims,
+                reader.integer("rope.dimension_count", 2, config.head_dim, config.head_dim));
   if (rope.dims % 2 != 0)
     return fail(fmt::format("{}: metadata '{}.rope.dimension_count' is {}, expected an even number",
                             file.path(), config.architecture, rope.dims));
@@ -67,9 +68,10 @@ Status read_rope(const GgufFile& file, const Reader& reader, ModelConfig& config
   if (type == "linear") {
     RIDGELINE_TRY(rope.linear_factor, reader.positive("rope.scaling.factor", 1.0F));
   } else if (type != "none") {
-    return fail(fmt::format("{}: rope scaling '{}' is not supported; supported: none, linear, and "
-                            "Llama 3's factors (tensor rope_freqs.weight)",
-                            file.path(), type));
+    return fail(
+        fmt::format("{}: rope scaling '{}' is not supported; supported: none, linear, and "
+                    "Llama 3's factors (tensor rope_freqs.weight)",
+                    file.path(), type));
   } else {
     // An older key with the same meaning as linear scaling.
     RIDGELINE_TRY(rope.linear_factor, reader.positive("rope.scale_linear", 1.0F));
@@ -78,8 +80,9 @@ Status read_rope(const GgufFile& file, const Reader& reader, ModelConfig& config
   const TensorView* factors = file.tensor("rope_freqs.weight");
   if (factors == nullptr) return {};
   if (factors->dtype != DType::kF32 || factors->elements() != rope.dims / 2)
-    return fail(fmt::format("{}: tensor 'rope_freqs.weight' has {} elements of {}, expected {} of F32",
-                            file.path(), factors->elements(), name(factors->dtype), rope.dims / 2));
+    return fail(
+        fmt::format("{}: tensor 'rope_freqs.weight' has {} elements of {}, expected {} of F32",
+                    file.path(), factors->elements(), name(factors->dtype), rope.dims / 2));
   const auto* values = reinterpret_cast<const float*>(factors->data);
   rope.frequency_factors.assign(values, values + factors->elements());
   for (float f : rope.frequency_factors)
@@ -129,8 +132,8 @@ Result<ModelConfig> read_model_config(const GgufFile& file) {
   ModelConfig config;
   RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
   if (!architecture)
-    return fail(fmt::format("{}: metadata 'general.architecture' is missing: not a model",
-                            file.path()));
+    return fail(
+        fmt::format("{}: metadata 'general.architecture' is missing: not a model", file.path()));
   config.architecture = *architecture;
   if (!is_supported_architecture(config.architecture))
     return fail(fmt::format("{}: architecture '{}' is not supported; supported: {}", file.path(),
@@ -157,15 +160,17 @@ Result<ModelConfig> read_model_config(const GgufFile& file) {
   RIDGELINE_TRY(const int value_length,
                 reader.integer("attention.value_length", 2, 1024, config.head_dim));
   if (value_length != config.head_dim || config.head_dim % 2 != 0)
-    return fail(fmt::format("{}: heads have keys of {} and values of {} dimensions, expected one "
-                            "even number for both",
-                            file.path(), config.head_dim, value_length));
+    return fail(
+        fmt::format("{}: heads have keys of {} and values of {} dimensions, expected one "
+                    "even number for both",
+                    file.path(), config.head_dim, value_length));
   RIDGELINE_TRY(config.context_length, reader.integer("context_length", 1, 1 << 30));
   RIDGELINE_TRY(config.rms_norm_eps, reader.positive("attention.layer_norm_rms_epsilon", 1e-5F));
   RIDGELINE_TRY(config.vocab_size, read_vocab_size(file));
   RIDGELINE_TRY(const int experts, reader.integer("expert_count", 0, 1 << 16, 0));
   if (experts > 0)
-    return fail(fmt::format("{}: a mixture of {} experts is not supported yet", file.path(), experts));
+    return fail(
+        fmt::format("{}: a mixture of {} experts is not supported yet", file.path(), experts));
   RIDGELINE_TRY_STATUS(read_rope(file, reader, config));
   return config;
 }

@@ -13,10 +13,11 @@ namespace ridgeline {
 /// How positions turn into rotation angles (RoFormer, Su et al. 2021).
 struct RopeConfig {
   RopeStyle style = RopeStyle::kInterleaved;
-  int dims = 0;                     ///< of each head that rotate
+  int dims = 0;  ///< of each head that rotate
   float base = 10000.0F;
-  float linear_factor = 1.0F;       ///< positions are divided by it ("linear" scaling)
-  std::vector<float> frequency_factors;  ///< [dims/2], frequencies are divided by them (Llama 3); may be empty
+  float linear_factor = 1.0F;  ///< positions are divided by it ("linear" scaling)
+  std::vector<float>
+      frequency_factors;  ///< [dims/2], frequencies are divided by them (Llama 3); may be empty
 
   /// [dims/2]: the angle per position of each rotated pair.
   std::vector<float> inverse_frequencies() const;
@@ -27,7 +28,7 @@ struct ModelConfig {
   std::string architecture;  ///< GGUF's name: "llama", "qwen2", "qwen3"
   std::string name;          ///< the file's own title; may be empty
   int layers = 0;
-  int hidden_size = 0;       ///< width of the residual stream
+  int hidden_size = 0;  ///< width of the residual stream
   int num_heads = 0;
   int num_kv_heads = 0;
   int head_dim = 0;

@@ -13,20 +13,22 @@ Result<std::optional<TokenId>> read_id(const GgufFile& file, std::string_view ke
   if (!value || *value == std::numeric_limits<std::uint32_t>::max() || *value == -1)
     return std::optional<TokenId>{};
   if (*value < 0 || *value > std::numeric_limits<TokenId>::max())
-    return fail(fmt::format("{}: metadata '{}' is {}, expected a token id", file.path(), key, *value));
+    return fail(
+        fmt::format("{}: metadata '{}' is {}, expected a token id", file.path(), key, *value));
   return std::optional<TokenId>(static_cast<TokenId>(*value));
 }
 
 Result<VocabularyData::Kind> read_kind(const GgufFile& file) {
   RIDGELINE_TRY(const auto kind, file.string("tokenizer.ggml.model"));
   if (!kind)
-    return fail(fmt::format("{}: metadata 'tokenizer.ggml.model' is missing: no tokenizer in the file",
-                            file.path()));
+    return fail(fmt::format(
+        "{}: metadata 'tokenizer.ggml.model' is missing: no tokenizer in the file", file.path()));
   if (*kind == "llama") return VocabularyData::Kind::kSentencePieceBpe;
   if (*kind == "gpt2") return VocabularyData::Kind::kByteLevelBpe;
-  return fail(fmt::format("{}: tokenizer '{}' is not supported; supported: llama (SentencePiece BPE), "
-                          "gpt2 (byte-level BPE)",
-                          file.path(), *kind));
+  return fail(
+      fmt::format("{}: tokenizer '{}' is not supported; supported: llama (SentencePiece BPE), "
+                  "gpt2 (byte-level BPE)",
+                  file.path(), *kind));
 }
 
 }  // namespace
@@ -39,7 +41,8 @@ Result<VocabularyData> read_vocabulary(const GgufFile& file) {
 
   RIDGELINE_TRY(const auto tokens, file.strings("tokenizer.ggml.tokens"));
   if (!tokens || tokens->empty())
-    return fail(fmt::format("{}: metadata 'tokenizer.ggml.tokens' is missing or empty", file.path()));
+    return fail(
+        fmt::format("{}: metadata 'tokenizer.ggml.tokens' is missing or empty", file.path()));
   data.tokens.assign(tokens->begin(), tokens->end());
 
   RIDGELINE_TRY(const auto scores, file.numbers("tokenizer.ggml.scores"));
@@ -52,8 +55,8 @@ Result<VocabularyData> read_vocabulary(const GgufFile& file) {
     data.types.reserve(types->size());
     for (std::int64_t t : *types) {
       if (t < 0 || t > 6)
-        return fail(fmt::format("{}: metadata 'tokenizer.ggml.token_type' holds {}, expected 0 to 6",
-                                file.path(), t));
+        return fail(fmt::format(
+            "{}: metadata 'tokenizer.ggml.token_type' holds {}, expected 0 to 6", file.path(), t));
       data.types.push_back(static_cast<VocabularyData::TokenType>(t));
     }
   } else {

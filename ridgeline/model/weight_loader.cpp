@@ -40,8 +40,8 @@ Result<const TensorView*> WeightLoader::find(const std::string& name, std::int64
   const bool vector = rows == 1;
   if (tensor->cols() != cols || tensor->rows() != rows || tensor->shape.size() > (vector ? 4U : 2U))
     return fail(fmt::format("{}: tensor '{}' has shape [{}], expected [{}{}]", file_.path(), name,
-                            fmt::join(tensor->shape, ", "),
-                            vector ? "" : fmt::format("{}, ", rows), cols));
+                            fmt::join(tensor->shape, ", "), vector ? "" : fmt::format("{}, ", rows),
+                            cols));
   used_.insert(name);
   return tensor;
 }
@@ -89,9 +89,10 @@ Result<std::unique_ptr<DeviceBuffer>> WeightLoader::optional_vector(const std::s
 Status WeightLoader::expect_all_used() const {
   for (const TensorView& t : file_.tensors())
     if (!used_.contains(t.name) && !is_ignorable(t.name))
-      return fail(fmt::format("{}: tensor '{}' is not part of this architecture as it is known "
-                              "here; running without it would give wrong text",
-                              file_.path(), t.name));
+      return fail(
+          fmt::format("{}: tensor '{}' is not part of this architecture as it is known "
+                      "here; running without it would give wrong text",
+                      file_.path(), t.name));
   return {};
 }
 

@@ -81,10 +81,10 @@ enum class ActivationPrecision {
 };
 
 struct BackendOptions {
-  int threads = 0;       ///< 0: the physical cores this process may use
-  std::string isa;       ///< "": the best there is (RIDGELINE_ISA)
+  int threads = 0;  ///< 0: the physical cores this process may use
+  std::string isa;  ///< "": the best there is (RIDGELINE_ISA)
   ActivationPrecision activations = ActivationPrecision::kFast;
-  bool pin = true;       ///< bind each thread to a CPU
+  bool pin = true;  ///< bind each thread to a CPU
 };
 
 class Backend {

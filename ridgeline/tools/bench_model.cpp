@@ -83,12 +83,14 @@ double Rate::standard_deviation() const {
 Result<ModelBenchmarkResult> benchmark_model(Engine& engine, const ModelBenchmark& work) {
   const std::int64_t needed = work.depth + std::max(work.prompt_tokens, work.generated_tokens);
   if (needed > engine.context())
-    return fail(fmt::format("the benchmark needs {} positions, but the context holds {} (--ctx-size)",
-                            needed, engine.context()));
+    return fail(
+        fmt::format("the benchmark needs {} positions, but the context holds {} (--ctx-size)",
+                    needed, engine.context()));
   {
     RandomSequence warm_up(engine);
-    warm_up.append(std::min<std::int64_t>(engine.context(), std::max<std::int64_t>(1, work.prompt_tokens)),
-                   engine.batch_tokens());
+    warm_up.append(
+        std::min<std::int64_t>(engine.context(), std::max<std::int64_t>(1, work.prompt_tokens)),
+        engine.batch_tokens());
   }
   ModelBenchmarkResult result;
   for (int i = 0; i < work.repetitions; ++i) {
@@ -105,7 +107,8 @@ Result<ModelBenchmarkResult> benchmark_model(Engine& engine, const ModelBenchmar
       const double seconds = seconds_of([&] {
         for (std::int64_t t = 0; t < work.generated_tokens; ++t) sequence.append(1, 1);
       });
-      result.decode.tokens_per_second.push_back(static_cast<double>(work.generated_tokens) / seconds);
+      result.decode.tokens_per_second.push_back(static_cast<double>(work.generated_tokens) /
+                                                seconds);
     }
   }
   return result;

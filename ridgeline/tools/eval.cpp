@@ -63,8 +63,7 @@ class Scorer {
     batch.tokens.assign(window.tokens.begin() + begin, window.tokens.begin() + end);
     batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks.blocks()}};
     // Row r holds position begin + r and predicts the token after it.
-    const std::int64_t first =
-        std::max(begin, static_cast<std::int64_t>(window.score_from) - 1);
+    const std::int64_t first = std::max(begin, static_cast<std::int64_t>(window.score_from) - 1);
     for (std::int64_t p = first; p < end; ++p)
       batch.logit_rows.push_back(static_cast<std::int32_t>(p - begin));
     engine_.model().forward(batch, engine_.kv_cache());
@@ -72,16 +71,18 @@ class Scorer {
     const auto rows = static_cast<std::int64_t>(batch.logit_rows.size());
     for (std::int64_t row = 0; row < rows; row += kLogitRows) {
       const std::int64_t count = std::min(kLogitRows, rows - row);
-      engine_.model().head(row, count, std::span(logits_).first(static_cast<std::size_t>(count) * vocab_));
+      engine_.model().head(row, count,
+                           std::span(logits_).first(static_cast<std::size_t>(count) * vocab_));
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t position = begin + batch.logit_rows[static_cast<std::size_t>(row + i)];
         const double nll = negative_log_likelihood(
             std::span(logits_).subspan(static_cast<std::size_t>(i) * vocab_, vocab_),
             window.tokens[static_cast<std::size_t>(position + 1)]);
         if (!std::isfinite(nll))
-          return fail(fmt::format("the logits of position {} are not finite numbers; the weights may "
-                                  "be damaged",
-                                  position));
+          return fail(
+              fmt::format("the logits of position {} are not finite numbers; the weights may "
+                          "be damaged",
+                          position));
         sum_ += nll;
         sum_squares_ += nll * nll;
         ++count_;
@@ -103,8 +104,9 @@ Result<std::vector<EvalWindow>> text_windows(const Tokenizer& tokenizer, std::st
                                              std::int64_t context) {
   const std::vector<TokenId> tokens = tokenizer.encode(text);
   if (static_cast<std::int64_t>(tokens.size()) < context || context < 4)
-    return fail(fmt::format("the text has {} tokens, expected at least one window of {} (--context)",
-                            tokens.size(), context));
+    return fail(
+        fmt::format("the text has {} tokens, expected at least one window of {} (--context)",
+                    tokens.size(), context));
   std::vector<EvalWindow> windows;
   for (std::int64_t begin = 0; begin + context <= static_cast<std::int64_t>(tokens.size());
        begin += context) {

@@ -19,9 +19,9 @@ struct EvalWindow {
 };
 
 struct EvalResult {
-  double nll = 0;          ///< mean negative log-likelihood, nats per predicted token
-  double nll_stderr = 0;   ///< its standard error
-  double perplexity = 0;   ///< exp(nll)
+  double nll = 0;         ///< mean negative log-likelihood, nats per predicted token
+  double nll_stderr = 0;  ///< its standard error
+  double perplexity = 0;  ///< exp(nll)
   std::int64_t predicted_tokens = 0;
   std::int64_t windows = 0;
 };

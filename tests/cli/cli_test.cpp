@@ -112,7 +112,8 @@ TEST_F(Cli, JsonHoldsTheWholeRun) {
 
 TEST_F(Cli, PromptComesFromAFileOrStandardInputToo) {
   const auto ids = [&](std::vector<std::string> more, const std::string& input) {
-    std::vector<std::string> arguments{"run", "-m", model_, "-n", "4", "--temp", "0", "--json", "-c", "64"};
+    std::vector<std::string> arguments{"run",    "-m", model_,   "-n", "4",
+                                       "--temp", "0",  "--json", "-c", "64"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const Outcome o = ridgeline(arguments, input);
     EXPECT_EQ(o.exit_code, 0) << o.err;
@@ -127,8 +128,8 @@ TEST_F(Cli, PromptComesFromAFileOrStandardInputToo) {
 
 TEST_F(Cli, SeedsDecideTheText) {
   const auto text = [&](const char* seed) {
-    const Outcome o = ridgeline({"run", "-m", model_, "-p", "x", "-n", "12", "--temp", "1.5", "--seed",
-                                 seed, "--json", "--ignore-eos", "-c", "64"});
+    const Outcome o = ridgeline({"run", "-m", model_, "-p", "x", "-n", "12", "--temp", "1.5",
+                                 "--seed", seed, "--json", "--ignore-eos", "-c", "64"});
     return json::parse(o.out)["ids"];
   };
   EXPECT_EQ(text("7"), text("7"));
@@ -160,11 +161,13 @@ TEST_F(Cli, InspectSaysWhatTheFileNeeds) {
 TEST_F(Cli, EvalAndBenchPrintFigures) {
   const std::string text = test::temporary_path("text.txt");
   write_file(text, std::string(300, 'a'));
-  const Outcome eval = ridgeline({"eval", "-m", model_, "--text", text, "--context", "64", "--json"});
+  const Outcome eval =
+      ridgeline({"eval", "-m", model_, "--text", text, "--context", "64", "--json"});
   ASSERT_EQ(eval.exit_code, 0) << eval.err;
   EXPECT_GT(json::parse(eval.out)["nll"], 0.0);
   EXPECT_EQ(json::parse(eval.out)["predicted_tokens"], 4 * 31);  // 4 windows, second halves
-  const Outcome bench = ridgeline({"bench", "model", "-m", model_, "-p", "32", "-n", "4", "-r", "2", "--json"});
+  const Outcome bench =
+      ridgeline({"bench", "model", "-m", model_, "-p", "32", "-n", "4", "-r", "2", "--json"});
   ASSERT_EQ(bench.exit_code, 0) << bench.err;
   EXPECT_GT(json::parse(bench.out)["prefill_tokens_per_second"], 0.0);
   EXPECT_GT(json::parse(bench.out)["decode_tokens_per_second"], 0.0);
@@ -181,8 +184,10 @@ TEST_F(Cli, BadInputIsOneSentence) {
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q9"}), "--cache-type-k q9");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "f32", "-ctv", "f16"}),
                "--cache-type-v");
-  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "lots"}), "--kv-memory lots");
-  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "1000T"}), "of memory are free");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "lots"}),
+               "--kv-memory lots");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "1000T"}),
+               "of memory are free");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--temp", "-2"}), "temperature");
   expect_error(ridgeline({"eval", "-m", model_}), "nothing to score");
   EXPECT_EQ(ridgeline({"run", "--no-such-flag"}).exit_code, 1);
@@ -200,7 +205,8 @@ TEST_F(Cli, TruncatedFilesAreRefused) {
   const std::string whole = read_file(model_);
   const std::string part = test::temporary_path("part.gguf");
   for (const double share : {0.0, 0.0001, 0.01, 0.03, 0.5, 0.999}) {
-    write_file(part, whole.substr(0, static_cast<std::size_t>(share * static_cast<double>(whole.size()))));
+    write_file(
+        part, whole.substr(0, static_cast<std::size_t>(share * static_cast<double>(whole.size()))));
     expect_error(ridgeline({"run", "-m", part, "-p", "x"}), part);
   }
   std::remove(part.c_str());
@@ -208,7 +214,8 @@ TEST_F(Cli, TruncatedFilesAreRefused) {
 
 TEST_F(Cli, DamagedWeightsAndForeignArchitecturesAreNamed) {
   const std::string path = test::temporary_path("bad.gguf");
-  test::write_random_model(path, {.dtype = DType::kF16, .planted = std::numeric_limits<float>::quiet_NaN()});
+  test::write_random_model(
+      path, {.dtype = DType::kF16, .planted = std::numeric_limits<float>::quiet_NaN()});
   const Outcome o = ridgeline({"run", "-m", path, "-p", "x", "--no-display-prompt"});
   EXPECT_EQ(o.exit_code, 1);
   EXPECT_THAT(o.err, Not(testing::IsEmpty()));

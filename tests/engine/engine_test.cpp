@@ -133,8 +133,8 @@ TEST_F(EngineTest, RefusesMemoryThatIsNotThere) {
 
 TEST_F(EngineTest, DamagedWeightsEndInASentence) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0}) {
-    test::write_random_model(
-        path_, {.dtype = dtype, .planted = std::numeric_limits<float>::quiet_NaN()});
+    test::write_random_model(path_,
+                             {.dtype = dtype, .planted = std::numeric_limits<float>::quiet_NaN()});
     auto engine = load();
     ASSERT_NE(engine, nullptr);
     const Text text = run(*engine, {1, 5, 9}, greedy(5));
@@ -163,7 +163,8 @@ TEST_F(EngineTest, CompanyDoesNotChangeTheText) {
     ASSERT_EQ(c.alone.error, "");
   }
 
-  auto engine = load({.context = 128, .kv_memory_bytes = 512 << 10, .batch_tokens = 48, .max_sequences = 5});
+  auto engine =
+      load({.context = 128, .kv_memory_bytes = 512 << 10, .batch_tokens = 48, .max_sequences = 5});
   std::map<SequenceId, std::size_t> index;
   std::vector<Text> together(cases.size());
   std::size_t submitted = 0;

@@ -22,7 +22,7 @@ constexpr std::int64_t kPositions = 640;  // beyond one attention span
 class Runner {
  public:
   Runner(const std::string& path, const BackendOptions& options, DType kv_type) : pool_(120) {
-    auto file = GgufFile::open(path);
+    auto file = ModelFile::open(path);
     EXPECT_TRUE(file) << file.error().message;
     auto backend = create_backend(options);
     EXPECT_TRUE(backend) << backend.error().message;
@@ -134,8 +134,9 @@ void expect_invariant(const std::string& path, const BackendOptions& options, DT
   // The last token as a decode step of its own.
   Runner::Sequence decoded(runner, prompt);
   while (decoded.done + 1 < static_cast<std::int64_t>(prompt.size()))
-    runner.advance({&decoded}, std::min<std::int64_t>(
-                                   100, static_cast<std::int64_t>(prompt.size()) - 1 - decoded.done));
+    runner.advance(
+        {&decoded},
+        std::min<std::int64_t>(100, static_cast<std::int64_t>(prompt.size()) - 1 - decoded.done));
   EXPECT_TRUE(same_bits(expected, runner.advance({&decoded}, 1)[0])) << "as a decode step";
 
   BackendOptions one = options;
@@ -155,7 +156,8 @@ TEST_P(Invariance, EveryWeightType) {
   for (const DTypeInfo& type : all_dtypes()) {
     const std::string path = test::temporary_path("weights.gguf");
     test::write_random_model(path, {.dtype = type.dtype});
-    for (ActivationPrecision activations : {ActivationPrecision::kFast, ActivationPrecision::kExact}) {
+    for (ActivationPrecision activations :
+         {ActivationPrecision::kFast, ActivationPrecision::kExact}) {
       SCOPED_TRACE(std::string(type.name) +
                    (activations == ActivationPrecision::kExact ? ", exact activations" : ""));
       expect_invariant(path, {.isa = GetParam(), .activations = activations}, DType::kF16, 100);
@@ -167,7 +169,8 @@ TEST_P(Invariance, EveryWeightType) {
 TEST_P(Invariance, EveryKvTypeAndArchitectureBeyondOneSpan) {
   for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
     const std::string path = test::temporary_path("kv.gguf");
-    test::write_random_model(path, {.architecture = architecture, .dtype = DType::kQ8_0, .tied = true});
+    test::write_random_model(path,
+                             {.architecture = architecture, .dtype = DType::kQ8_0, .tied = true});
     for (DType kv_type : {DType::kF32, DType::kF16, DType::kBF16}) {
       SCOPED_TRACE(std::string(architecture) + ", KV " + std::string(name(kv_type)));
       expect_invariant(path, {.isa = GetParam()}, kv_type, 600);

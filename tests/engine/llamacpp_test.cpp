@@ -104,8 +104,7 @@ std::vector<TokenId> greedy(Engine& engine, std::vector<TokenId> tokens, std::si
     done = tokens.size();
     engine.model().forward(batch, engine.kv_cache());
     engine.model().head(0, 1, logits);
-    tokens.push_back(
-        static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin()));
+    tokens.push_back(static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin()));
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(prompt), tokens.end()};
 }
@@ -135,7 +134,8 @@ TEST_P(LlamaCpp, GivesTheSameGreedyTokens) {
     std::size_t compared = 0;
     for (; compared < ids.size() && gaps[compared] >= tolerance; ++compared)
       ASSERT_EQ(ids[compared], expected[compared])
-          << "step " << compared << ", gap " << gaps[compared] << ", prompt " << record["prompt_ids"];
+          << "step " << compared << ", gap " << gaps[compared] << ", prompt "
+          << record["prompt_ids"];
     RecordProperty("compared_" + std::to_string(&record - &records[0]), static_cast<int>(compared));
   }
   if (path.find(kShared) != 0) std::remove(path.c_str());

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "ridgeline/kernels/kernel_table.h"
 #include "ridgeline/kv/block_pool.h"
 #include "ridgeline/model/model.h"
-#include "ridgeline/kernels/kernel_table.h"
 
 namespace ridgeline {
 namespace {
@@ -52,7 +52,7 @@ TEST_P(Transformers, GiveTheSameLogits) {
   const auto positions = oracle.json["positions"].get<std::int32_t>();
   const auto vocab = oracle.json["vocab"].get<std::size_t>();
 
-  auto file = GgufFile::open(folder() + name + ".gguf");
+  auto file = ModelFile::open(folder() + name + ".gguf");
   ASSERT_TRUE(file) << file.error().message;
   auto backend = create_backend({.threads = 2, .isa = isa});
   ASSERT_TRUE(backend) << backend.error().message;

@@ -17,11 +17,11 @@ struct RandomModel {
   int num_kv_heads = 2;
   int head_dim = 64;
   int ffn_size = 512;
-  int vocab_size = 300;   ///< 3 specials, 256 bytes, words
+  int vocab_size = 300;  ///< 3 specials, 256 bytes, words
   int context = 1024;
   bool tied = false;
   unsigned seed = 1;
-  float planted = 0;      ///< if not 0: the value of one weight (NaN, infinity)
+  float planted = 0;  ///< if not 0: the value of one weight (NaN, infinity)
 };
 
 /// Writes it as GGUF to `path`, with a SentencePiece vocabulary of bytes.

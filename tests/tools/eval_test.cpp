@@ -64,7 +64,8 @@ TEST(Eval, CountsWhatItScored) {
 }
 
 TEST(Eval, TokenFilesAreChecked) {
-  EXPECT_THAT(token_windows("3 1 2\n", "f", 10, 512).error().message, HasSubstr("f:1: the count is 3"));
+  EXPECT_THAT(token_windows("3 1 2\n", "f", 10, 512).error().message,
+              HasSubstr("f:1: the count is 3"));
   EXPECT_THAT(token_windows("2 1 2\n2 1 x\n", "f", 10, 512).error().message,
               HasSubstr("f:2: 'x' is not a number"));
   EXPECT_THAT(token_windows("2 1 10\n", "f", 10, 512).error().message, HasSubstr("token id 10"));

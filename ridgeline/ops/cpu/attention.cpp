@@ -12,8 +12,8 @@
 namespace ridgeline {
 
 struct CpuBackend::SpanWork {
-  AttentionSpan span;      ///< span_begin and span_end are set per span
-  std::int64_t visible;    ///< positions that the tile's last row sees
+  AttentionSpan span;    ///< span_begin and span_end are set per span
+  std::int64_t visible;  ///< positions that the tile's last row sees
   float* out;
   std::ptrdiff_t out_stride;
 
@@ -34,8 +34,8 @@ struct CpuBackend::SpanWork {
 };
 
 void CpuBackend::attend_whole(const SpanWork& work, std::span<float> scratch) const {
-  const std::size_t state_floats = static_cast<std::size_t>(work.rows()) *
-                                   kernels_->attention_state_floats(work.span.head_dim);
+  const std::size_t state_floats =
+      static_cast<std::size_t>(work.rows()) * kernels_->attention_state_floats(work.span.head_dim);
   float* total = scratch.data();
   float* part = total + state_floats;
   float* rest = part + state_floats;
@@ -103,9 +103,8 @@ void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
   const bool split = most_positions == 1 && most_visible > kAttentionSpan &&
                      items <= kSplitItemsPerThread * pool_.size();
   if (!split) {
-    pool_.parallel_for(items, [&](std::int64_t i, int worker) {
-      attend_whole(work_at(i), scratch(worker));
-    });
+    pool_.parallel_for(
+        items, [&](std::int64_t i, int worker) { attend_whole(work_at(i), scratch(worker)); });
     return;
   }
 

@@ -58,8 +58,9 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const BackendOptions& opt
   const KernelTable* kernels =
       options.isa.empty() ? available_kernels().front() : find_kernels(options.isa);
   if (kernels == nullptr)
-    return fail(fmt::format("instruction set '{}' (RIDGELINE_ISA) cannot run here; this CPU has: {}",
-                            options.isa, isa_names()));
+    return fail(
+        fmt::format("instruction set '{}' (RIDGELINE_ISA) cannot run here; this CPU has: {}",
+                    options.isa, isa_names()));
   if (options.threads < 0 || options.threads > kMaxThreads)
     return fail(fmt::format("{} threads: expected 1 to {}, or 0 for one per physical core",
                             options.threads, kMaxThreads));
@@ -81,8 +82,9 @@ Result<std::unique_ptr<PackedWeight>> CpuBackend::allocate_weight(DType dtype, s
     return fail(fmt::format("tensor '{}' has type {}, for which {} has no kernel", name,
                             ridgeline::name(dtype), isa()));
   const auto panels = (rows + kernels_->panel_width - 1) / kernels_->panel_width;
-  RIDGELINE_TRY(Buffer storage,
-                Buffer::allocate(static_cast<std::size_t>(panels) * kernel->panel_bytes(cols), name));
+  RIDGELINE_TRY(
+      Buffer storage,
+      Buffer::allocate(static_cast<std::size_t>(panels) * kernel->panel_bytes(cols), name));
   if (std::ranges::find(used_formats_, kernel->activation) == used_formats_.end())
     used_formats_.push_back(kernel->activation);
   return std::make_unique<CpuWeight>(*kernel, kernels_->panel_width, rows, cols,
@@ -124,8 +126,9 @@ Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape) const 
 
 Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
   RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape));
-  RIDGELINE_TRY(Buffer storage, Buffer::allocate(block_bytes * static_cast<std::size_t>(shape.blocks),
-                                                 "the KV cache (--kv-memory, --ctx-size)"));
+  RIDGELINE_TRY(Buffer storage,
+                Buffer::allocate(block_bytes * static_cast<std::size_t>(shape.blocks),
+                                 "the KV cache (--kv-memory, --ctx-size)"));
   return std::make_unique<CpuKvCache>(*find_kv_kernel(*kernels_, shape.dtype), shape,
                                       std::move(storage));
 }
@@ -134,7 +137,8 @@ Status CpuBackend::reserve(const Limits& limits) {
   limits_ = limits;
   for (ActivationFormat format : used_formats_) {
     const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
-    const auto tiles = static_cast<std::size_t>((limits.max_rows + kMaxTileRows - 1) / kMaxTileRows);
+    const auto tiles =
+        static_cast<std::size_t>((limits.max_rows + kMaxTileRows - 1) / kMaxTileRows);
     RIDGELINE_TRY(tile_buffers_[static_cast<std::size_t>(format)],
                   Buffer::allocate(tiles * kernel.tile_bytes(kMaxTileRows, limits.max_cols),
                                    "packed activations"));
@@ -149,7 +153,8 @@ Status CpuBackend::reserve(const Limits& limits) {
   scratch_floats_ = std::max(attention_floats, static_cast<std::size_t>(kScratchTileFloats));
   scratch_.clear();
   for (int i = 0; i < pool_.size(); ++i) {
-    RIDGELINE_TRY(Buffer buffer, Buffer::allocate(scratch_floats_ * sizeof(float), "scratch memory"));
+    RIDGELINE_TRY(Buffer buffer,
+                  Buffer::allocate(scratch_floats_ * sizeof(float), "scratch memory"));
     scratch_.push_back(std::move(buffer));
   }
 

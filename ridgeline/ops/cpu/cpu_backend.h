@@ -109,9 +109,9 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels() const { return *kernels_; }
 
  private:
-  struct Tiles;       // x, packed in one activation format
-  struct WorkItem;    // panels x rows of one product
-  struct SpanWork;    // one tile of query rows against one KV head
+  struct Tiles;     // x, packed in one activation format
+  struct WorkItem;  // panels x rows of one product
+  struct SpanWork;  // one tile of query rows against one KV head
 
   CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads, bool pin);
 
@@ -132,10 +132,10 @@ class CpuBackend final : public Backend {
   // Workspace, taken once in reserve().
   Limits limits_;
   std::vector<ActivationFormat> used_formats_;
-  std::vector<Buffer> tile_buffers_;          ///< by ActivationFormat
-  std::vector<Buffer> scratch_;               ///< by worker
+  std::vector<Buffer> tile_buffers_;  ///< by ActivationFormat
+  std::vector<Buffer> scratch_;       ///< by worker
   std::size_t scratch_floats_ = 0;
-  Buffer span_states_;                        ///< partial attention results
+  Buffer span_states_;  ///< partial attention results
 };
 
 }  // namespace ridgeline

@@ -8,7 +8,8 @@
 
 namespace ridgeline {
 
-void CpuBackend::embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) {
+void CpuBackend::embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
+                       Matrix out) {
   const auto& weight = static_cast<const CpuWeight&>(table);
   for_rows(static_cast<std::int64_t>(tokens.size()), out.cols,
            [&](std::int64_t begin, std::int64_t end) {

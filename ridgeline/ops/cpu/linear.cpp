@@ -135,8 +135,8 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
     float* out = output.out.data + row_begin * output.out.stride + col;
     // A panel's padding would spill into the next row, and a residual must stay.
     const bool direct = !output.add && item.panel_end * width <= weight.rows();
-    float* acc = direct ? out
-                        : reinterpret_cast<float*>(scratch_[static_cast<std::size_t>(worker)].data());
+    float* acc =
+        direct ? out : reinterpret_cast<float*>(scratch_[static_cast<std::size_t>(worker)].data());
     const std::ptrdiff_t acc_stride =
         direct ? output.out.stride : (item.panel_end - item.panel_begin) * width;
     multiply(weight, tiles, item, acc, acc_stride);
@@ -165,9 +165,9 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
   const Tiles tiles_up = weight_up.kernel().activation == weight_gate.kernel().activation
                              ? tiles_gate
                              : pack_activations(x, weight_up.kernel().activation);
-  const Cut cut = cut_product(
-      weight_gate.panel_bytes() > weight_up.panel_bytes() ? weight_gate : weight_up, x.rows,
-      kMaxBlockColumns / 2, width);
+  const Cut cut =
+      cut_product(weight_gate.panel_bytes() > weight_up.panel_bytes() ? weight_gate : weight_up,
+                  x.rows, kMaxBlockColumns / 2, width);
 
   pool_.parallel_for(cut.items(), [&](std::int64_t index, int worker) {
     const std::int64_t block = index / cut.row_blocks;

@@ -1,0 +1,44 @@
+#include "ridgeline/tools/inspect.h"
+
+#include "ridgeline/model/model_file.h"
+
+namespace ridgeline {
+
+std::int64_t FileReport::kv_bytes_per_token(DType type) const {
+  return config->kv_elements_per_token() * info(type).block_bytes;
+}
+
+Result<FileReport> inspect_file(const std::string& path) {
+  RIDGELINE_TRY(const ModelFile model, ModelFile::open(path));
+  const GgufFile& file = model.gguf();
+  FileReport r;
+  r.path = path;
+  r.file_bytes = file.file_bytes();
+  r.gguf_version = file.version();
+  RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
+  r.architecture = architecture.value_or("(none)");
+  for (const TensorView& t : file.tensors()) {
+    FileReport::TypeTotal& total = r.types[std::string(name(t.dtype))];
+    ++total.tensors;
+    total.elements += t.elements();
+    total.bytes += t.bytes;
+    r.parameters += t.elements();
+    r.tensor_bytes += t.bytes;
+    r.tensors.push_back(t);
+    r.tensors.back().data = nullptr;
+  }
+  if (auto config = model.config())
+    r.config = std::move(*config);
+  else
+    r.unsupported = config.error().message;
+  RIDGELINE_TRY(const auto kind, file.string("tokenizer.ggml.model"));
+  r.tokenizer = kind.value_or("(none)");
+  RIDGELINE_TRY(const auto pre, file.string("tokenizer.ggml.pre"));
+  r.pre_tokenizer = pre.value_or("");
+  RIDGELINE_TRY(const auto tokens, file.strings("tokenizer.ggml.tokens"));
+  if (tokens) r.vocab_tokens = tokens->size();
+  r.chat_template = file.has("tokenizer.chat_template");
+  return r;
+}
+
+}  // namespace ridgeline

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/model/model_config.h"
+#include "ridgeline/tensor/tensor_view.h"
+
+namespace ridgeline {
+
+/// What a model file holds and needs.
+struct FileReport {
+  struct TypeTotal {
+    int tensors = 0;
+    std::int64_t elements = 0;
+    std::size_t bytes = 0;
+  };
+  std::string path;
+  std::size_t file_bytes = 0;
+  std::uint32_t gguf_version = 0;
+  std::string architecture;
+  std::int64_t parameters = 0;
+  std::size_t tensor_bytes = 0;
+  std::map<std::string, TypeTotal, std::less<>> types;
+  std::vector<TensorView> tensors;    ///< without their data, which goes with the file
+  std::optional<ModelConfig> config;  ///< absent where it cannot be run
+  std::string unsupported;            ///< why it is absent
+  std::string tokenizer, pre_tokenizer;
+  std::size_t vocab_tokens = 0;
+  bool chat_template = false;
+
+  /// KV cache of one token: 2 x layers x kv_heads x head_dim elements. Needs `config`.
+  std::int64_t kv_bytes_per_token(DType type) const;
+};
+
+/// Errors: those of opening the file; one that cannot be run is reported all the same.
+Result<FileReport> inspect_file(const std::string& path);
+
+}  // namespace ridgeline
