@@ -7,7 +7,7 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 constexpr WeightKernel kProducts[] = {
-    weight_kernel<BF16, Bf16Kernel>(32, 4),
+    weight_kernel<BF16, Bf16Kernel>(32, 6),
 };
 constexpr ActivationKernel kPackers[] = {
     activation_kernel<ActivationFormat::kBF16, pack_bf16>(),

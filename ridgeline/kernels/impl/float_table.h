@@ -8,11 +8,12 @@ namespace {
 
 template <class F>
 struct FloatEntry {
-  static constexpr WeightKernel make() { return weight_kernel<F, FloatKernel>(32, 4); }
+  static constexpr int kPrefetchRows = F::kDType == DType::kF32 ? 6 : 4;
+  static constexpr WeightKernel make() { return weight_kernel<F, FloatKernel>(32, kPrefetchRows); }
 };
 template <class F>
 struct ExactEntry {
-  static constexpr WeightKernel make() { return weight_kernel<F, ExactKernel>(F::kElements, 4); }
+  static constexpr WeightKernel make() { return weight_kernel<F, ExactKernel>(F::kElements, kMaxTileRows + 1); }
 };
 using FloatEntries = EntriesOf<FloatEntry, FloatFormats>;
 using ExactEntries = EntriesOf<ExactEntry, QuantizedFormats>;
