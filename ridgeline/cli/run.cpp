@@ -20,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr double kProbeSeconds = 0.1;
+/// Twice a usual last-level cache: the probe should not be what the process is known by.
+constexpr std::size_t kProbeBytes = std::size_t{64} << 20;
 /// What the demo model goes on from when nobody says anything else.
 constexpr const char* kDemoPrompt = "Once upon a time";
 
@@ -45,6 +47,13 @@ struct Outcome {
   double decode_rate() const {
     return ids.size() > 1 ? static_cast<double>(ids.size() - 1) / decode_seconds : 0.0;
   }
+};
+
+struct Measurements {
+  MemoryUse memory;
+  std::uint64_t peak_resident_bytes = 0;
+  double bandwidth = 0;         ///< bytes/s of a plain read, taken after the generation
+  double decode_bandwidth = 0;  ///< bytes/s at which decoding read weights and cache
 };
 
 Result<std::string> prompt_text(const RunArguments& arguments) {
@@ -111,20 +120,18 @@ double bytes_per_token(const Engine& engine, const Outcome& outcome) {
          depth * static_cast<double>(memory.kv_bytes) / static_cast<double>(engine.context());
 }
 
-void print_summary(const Outcome& o, double bandwidth, double decode_bandwidth) {
+void print_summary(const Outcome& o, const Measurements& m) {
   std::string decode;
   if (o.ids.size() > 1)
     decode = fmt::format(
         " · decode {:.1f} tok/s ({} tokens), {:.1f} GB/s = {:.0f} % of the {:.1f} measured",
-        o.decode_rate(), o.ids.size() - 1, decode_bandwidth * 1e-9,
-        100 * decode_bandwidth / bandwidth, bandwidth * 1e-9);
+        o.decode_rate(), o.ids.size() - 1, m.decode_bandwidth * 1e-9,
+        100 * m.decode_bandwidth / m.bandwidth, m.bandwidth * 1e-9);
   fmt::print(stderr, "\nTTFT {:.3f} s · prefill {:.1f} tok/s ({} tokens){}\n",
              o.first_token_seconds, o.prefill_rate(), o.prompt_ids.size(), decode);
 }
 
-Json to_json(const Outcome& o, const Engine& engine, std::uint64_t seed, double bandwidth,
-             double decode_bandwidth) {
-  const MemoryUse memory = engine.memory_use();
+Json to_json(const Outcome& o, const Measurements& m, std::uint64_t seed) {
   return Json{{"prompt_ids", o.prompt_ids},
               {"ids", o.ids},
               {"text", o.text},
@@ -136,13 +143,13 @@ Json to_json(const Outcome& o, const Engine& engine, std::uint64_t seed, double 
                 {"decode_ms", o.decode_seconds * 1e3},
                 {"prefill_tokens_per_second", o.prefill_rate()},
                 {"decode_tokens_per_second", o.decode_rate()},
-                {"decode_bytes_per_second", decode_bandwidth},
-                {"measured_bandwidth_bytes_per_second", bandwidth}}},
+                {"decode_bytes_per_second", m.decode_bandwidth},
+                {"measured_bandwidth_bytes_per_second", m.bandwidth}}},
               {"memory",
-               {{"weight_bytes", memory.weight_bytes},
-                {"kv_bytes", memory.kv_bytes},
-                {"workspace_bytes", memory.workspace_bytes},
-                {"peak_resident_bytes", peak_resident_bytes()}}}};
+               {{"weight_bytes", m.memory.weight_bytes},
+                {"kv_bytes", m.memory.kv_bytes},
+                {"workspace_bytes", m.memory.workspace_bytes},
+                {"peak_resident_bytes", m.peak_resident_bytes}}}};
 }
 
 Status run(const RunArguments& arguments) {
@@ -150,26 +157,32 @@ Status run(const RunArguments& arguments) {
   RIDGELINE_TRY(const std::string prompt, prompt_text(arguments));
   if (prompt.empty()) return fail("the prompt is empty: expected some text");
   const auto start = Clock::now();
-  RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
+  RIDGELINE_TRY(std::unique_ptr<Engine> engine, arguments.engine.load());
   const double load_seconds = seconds_since(start);
 
   RIDGELINE_TRY(Outcome outcome,
                 generate(*engine, prompt, params, arguments.echo, /*quiet=*/arguments.json));
   outcome.load_seconds = load_seconds;
 
-  double bandwidth = 0, decode_bandwidth = 0;
+  // What is left to say does not need the model, whose memory the probe should not add to.
+  Measurements m;
+  m.memory = engine->memory_use();
+  m.peak_resident_bytes = peak_resident_bytes();
   if (outcome.ids.size() > 1) {
-    ThreadPool pool(engine->backend().threads(), !arguments.engine.no_pin);
-    bandwidth = measure_read_bandwidth(pool, kProbeSeconds);
-    decode_bandwidth = outcome.decode_rate() * bytes_per_token(*engine, outcome);
+    m.decode_bandwidth = outcome.decode_rate() * bytes_per_token(*engine, outcome);
+    const int threads = engine->backend().threads();
+    engine.reset();
+    ThreadPool pool(threads, !arguments.engine.no_pin);
+    m.bandwidth = measure_read_bandwidth(pool, kProbeSeconds, kProbeBytes);
   }
   if (arguments.json) {
-    fmt::print("{}\n", to_json(outcome, *engine, params.seed, bandwidth, decode_bandwidth)
-                           .dump(2, ' ', false, Json::error_handler_t::replace));
+    fmt::print(
+        "{}\n",
+        to_json(outcome, m, params.seed).dump(2, ' ', false, Json::error_handler_t::replace));
   } else {
     fmt::print("\n");
     std::fflush(stdout);
-    print_summary(outcome, bandwidth, decode_bandwidth);
+    print_summary(outcome, m);
   }
   return {};
 }

@@ -27,7 +27,6 @@ constexpr std::size_t kPageBytes = 4096;
 constexpr std::size_t kCacheMultiple = 8;
 constexpr std::size_t kCacheMultipleMin = 4;
 constexpr std::size_t kBufferBytesMin = std::size_t{64} << 20;
-constexpr std::size_t kBufferBytesMax = std::size_t{256} << 20;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -68,11 +67,11 @@ std::size_t touch(ThreadPool& pool, std::byte* data, std::size_t slices_min, std
 
 }  // namespace
 
-double measure_read_bandwidth(ThreadPool& pool, double seconds) {
+double measure_read_bandwidth(ThreadPool& pool, double seconds, std::size_t buffer_bytes_max) {
   const auto begin = Clock::now();
   const std::size_t l3 = topology().l3_bytes;
-  const auto in_range = [](std::size_t bytes) {
-    return std::clamp(bytes, kBufferBytesMin, kBufferBytesMax);
+  const auto in_range = [buffer_bytes_max](std::size_t bytes) {
+    return std::clamp(bytes, kBufferBytesMin, std::max(kBufferBytesMin, buffer_bytes_max));
   };
   const std::size_t bytes = in_range(kCacheMultiple * l3);
   const std::size_t bytes_min = in_range(kCacheMultipleMin * l3);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 namespace ridgeline {
 
 class ThreadPool;
@@ -9,7 +11,9 @@ class ThreadPool;
 /// at best reach. The best of the passes that fit in about `seconds`, the filling of the
 /// buffer included; at least two passes run however long they take. 0 if there is no
 /// memory for the buffer. Memory may be bistable, so a figure is worth comparing only
-/// with one taken beside it.
-double measure_read_bandwidth(ThreadPool& pool, double seconds);
+/// with one taken beside it. `buffer_bytes_max` keeps the buffer small where that counts
+/// for more than a last-level cache that may flatter the figure.
+double measure_read_bandwidth(ThreadPool& pool, double seconds,
+                              std::size_t buffer_bytes_max = std::size_t{256} << 20);
 
 }  // namespace ridgeline
