@@ -28,9 +28,6 @@ empty :=
 space := $(empty) $(empty)
 ASAN_FLOORS := base platform tensor quant format text
 TSAN_FLOORS := platform ops engine
-# Contract 1 over every type takes a minute for each instruction set there; the threads
-# are the same for all of them.
-TSAN_EXCEPT := Invariance.*/(generic|avx2vnni|avx512)
 
 .PHONY: help build run test bench asan-ubsan tsan format lint soak install clean \
   packages test-packages bench-packages lint-packages
@@ -61,7 +58,7 @@ tsan: packages test-packages ## everything with threads under the thread sanitiz
 	@$(CONFIGURE) --preset tsan
 	@cmake --build build/$@ -j $(JOBS) --target $(call test_programs,$(TSAN_FLOORS))
 	@ctest --test-dir build/$@ -j $(JOBS) --output-on-failure --no-tests=error \
-	  -R '^($(subst $(space),|,$(TSAN_FLOORS)))\.' -E '$(TSAN_EXCEPT)'
+	  -R '^($(subst $(space),|,$(TSAN_FLOORS)))\.'
 
 soak: test ## the tests over and over in random order, for SOAK_MINUTES
 	@end=$$(($$(date +%s) + 60 * $(SOAK_MINUTES))); rounds=0; \
