@@ -122,7 +122,7 @@ RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4])
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
-                                   const std::byte* x, Accumulators<kRows, false>& c,
+                                   const std::byte* x, Accumulators<kRows>& c,
                                    Prefetch& ahead) {
   VecI scaled[kRows][kVecs];
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
@@ -151,7 +151,7 @@ template <class F, int kRows>
 void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::int64_t k_begin,
              std::int64_t k_end, float* acc, std::ptrdiff_t acc_stride, bool resume,
              const std::byte* prefetch) {
-  Accumulators<kRows, false> c(acc, acc_stride, resume);
+  Accumulators<kRows> c(acc, acc_stride, resume);
   Prefetch ahead{prefetch};
   const std::byte* x = tile + static_cast<std::size_t>(k_begin / 256) * kRows * kQ8x256RowBytes;
   const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
