@@ -54,9 +54,12 @@ class MatMul : public IsaTest {
 
 std::vector<std::int64_t> sizes_for(DType dtype) {
   switch (info(dtype).block_elements) {
-    case 1: return {1, 2, 31, 33, 64, 257};
-    case 32: return {32, 64, 96, 32 * 35};
-    default: return {256, 768};
+    case 1:
+      return {1, 2, 31, 33, 64, 257};
+    case 32:
+      return {32, 64, 96, 32 * 35};
+    default:
+      return {256, 768};
   }
 }
 
@@ -166,7 +169,8 @@ TEST_P(MatMul, ExtremeLevelsDoNotOverflow) {
   for_each_kernel([&](const WeightKernel& kernel) {
     if (!reference::is_quantized(kernel.weight)) return;
     const std::int64_t k = 512;
-    for (const std::byte fill : {std::byte{0x00}, std::byte{0xff}, std::byte{0x80}, std::byte{0x7f}}) {
+    for (const std::byte fill :
+         {std::byte{0x00}, std::byte{0xff}, std::byte{0x80}, std::byte{0x7f}}) {
       Weights w{kernel.weight, kernels().panel_width, k, {}};
       w.bytes.assign(static_cast<std::size_t>(w.rows) * w.row_bytes(), fill);
       const std::uint16_t one = f32_to_f16(1.0f);

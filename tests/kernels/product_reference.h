@@ -21,7 +21,9 @@ struct Weights {
   std::vector<std::byte> bytes;
 
   std::size_t row_bytes() const { return ridgeline::row_bytes(dtype, k); }
-  const std::byte* row(int r) const { return bytes.data() + static_cast<std::size_t>(r) * row_bytes(); }
+  const std::byte* row(int r) const {
+    return bytes.data() + static_cast<std::size_t>(r) * row_bytes();
+  }
   std::vector<float> decoded(int r) const {
     std::vector<float> out(static_cast<std::size_t>(k));
     decode(dtype, row(r), k, out.data());
@@ -32,10 +34,13 @@ struct Weights {
 /// Where the F16 scales of a block lie.
 inline std::vector<std::size_t> scale_offsets(DType dtype) {
   switch (dtype) {
-    case DType::kQ6_K: return {208};
+    case DType::kQ6_K:
+      return {208};
     case DType::kQ4_K:
-    case DType::kQ5_K: return {0, 2};
-    default: return {0};
+    case DType::kQ5_K:
+      return {0, 2};
+    default:
+      return {0};
   }
 }
 inline bool is_quantized(DType dtype) { return info(dtype).block_elements > 1; }

@@ -19,9 +19,7 @@ TEST(Select, GenericIsAlwaysAvailableAndLast) {
   EXPECT_EQ(available_kernels().back()->name, "generic");
 }
 
-TEST(Select, EmptyNameMeansTheBest) {
-  EXPECT_EQ(find_kernels(""), available_kernels().front());
-}
+TEST(Select, EmptyNameMeansTheBest) { EXPECT_EQ(find_kernels(""), available_kernels().front()); }
 
 TEST(Select, NamesFindTheirTableOrNothing) {
   for (const KernelTable* table : available_kernels()) EXPECT_EQ(find_kernels(table->name), table);
@@ -49,8 +47,8 @@ TEST(Select, EachExtensionOfTheCpuCounts) {
   cpu.avx512_bf16 = true;
   EXPECT_THAT(runs(cpu), ::testing::ElementsAre("avx512", "avx2", "generic"));
   cpu.avx512_vnni = true;
-  EXPECT_THAT(runs(cpu), ::testing::ElementsAre("avx512bf16", "avx512vnni", "avx512", "avx2",
-                                                "generic"));
+  EXPECT_THAT(runs(cpu),
+              ::testing::ElementsAre("avx512bf16", "avx512vnni", "avx512", "avx2", "generic"));
 }
 
 TEST(Select, EveryTypeHasAKernelAndAnExactOne) {
@@ -64,9 +62,9 @@ TEST(Select, EveryTypeHasAKernelAndAnExactOne) {
       EXPECT_EQ(exact->activation, ActivationFormat::kF32);
       EXPECT_NE(find_activation_kernel(*table, best->activation), nullptr);
       EXPECT_NE(find_activation_kernel(*table, exact->activation), nullptr);
-      EXPECT_EQ(best->activation != ActivationFormat::kF32,
-                type.block_elements > 1 ||
-                    (type.dtype == DType::kBF16 && table->name == "avx512bf16"));
+      EXPECT_EQ(
+          best->activation != ActivationFormat::kF32,
+          type.block_elements > 1 || (type.dtype == DType::kBF16 && table->name == "avx512bf16"));
     }
 }
 
