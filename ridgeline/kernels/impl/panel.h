@@ -69,11 +69,25 @@ struct Rows {
 /// are missing give zeros.
 template <class T>
 inline void transpose(Rows from, std::int64_t groups, std::byte* to) {
-  for (std::int64_t g = 0; g < groups; ++g) {
-    T lane[kPanelWidth] = {};
+  // A cache line of each row at a time: rows a power of two apart share one set of L1.
+  constexpr std::int64_t kRun = 64 / sizeof(T);
+  T lane[kRun][kPanelWidth];
+  if (from.count < kPanelWidth) std::memset(lane, 0, sizeof lane);
+  std::int64_t begin = 0;
+  for (; begin + kRun <= groups; begin += kRun) {
+    for (int r = 0; r < from.count; ++r) {
+      const std::byte* row = from.row(r) + static_cast<std::size_t>(begin) * sizeof(T);
+      for (std::int64_t g = 0; g < kRun; ++g, row += sizeof(T))
+        std::memcpy(&lane[g][r], row, sizeof(T));
+    }
+    std::memcpy(to, lane, sizeof lane);
+    to += sizeof lane;
+  }
+  for (; begin < groups; ++begin) {
     for (int r = 0; r < from.count; ++r)
-      std::memcpy(&lane[r], from.row(r) + static_cast<std::size_t>(g) * sizeof(T), sizeof(T));
-    std::memcpy(to + static_cast<std::size_t>(g) * sizeof lane, lane, sizeof lane);
+      std::memcpy(&lane[0][r], from.row(r) + static_cast<std::size_t>(begin) * sizeof(T), sizeof(T));
+    std::memcpy(to, lane[0], sizeof lane[0]);
+    to += sizeof lane[0];
   }
 }
 
