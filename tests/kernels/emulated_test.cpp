@@ -31,8 +31,8 @@ void run_as(const std::string& cpu, const std::vector<std::string_view>& expecte
   GTEST_SKIP() << "qemu-user cannot run sanitized programs";
 #endif
   if (shell("qemu-x86_64 --version").status != 0) GTEST_SKIP() << "qemu-x86_64 is not installed";
-  const ShellResult run =
-      shell("qemu-x86_64 -cpu " + cpu + " '" + this_program() + "' --gtest_filter='" + kFilter + "'");
+  const ShellResult run = shell("qemu-x86_64 -cpu " + cpu + " '" + this_program() +
+                                "' --gtest_filter='" + kFilter + "'");
   ASSERT_EQ(run.status, 0) << run.output;
   for (const std::string_view isa : built_isas()) {
     const bool expected = std::ranges::find(expected_isas, isa) != expected_isas.end();

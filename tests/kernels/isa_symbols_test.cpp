@@ -22,7 +22,8 @@ constexpr bool kSanitized = false;
 
 /// The defined symbols of a file that are visible to the linker: "kind name".
 std::vector<std::string> exported(const std::filesystem::path& object) {
-  const ShellResult nm = shell("nm --demangle --extern-only --defined-only '" + object.string() + "'");
+  const ShellResult nm =
+      shell("nm --demangle --extern-only --defined-only '" + object.string() + "'");
   EXPECT_EQ(nm.status, 0) << nm.output;
   std::vector<std::string> symbols;
   std::istringstream lines(nm.output);
@@ -35,8 +36,8 @@ std::vector<std::string> exported(const std::filesystem::path& object) {
 TEST(IsaSymbols, EachIsaDefinesOnlyItsOwnAndNoneWeak) {
   if (kSanitized) GTEST_SKIP() << "sanitizers add weak symbols";
   if (shell("nm --version").status != 0) GTEST_SKIP() << "nm is not installed";
-  const std::filesystem::path objects = std::filesystem::path(RIDGELINE_BINARY_DIR) /
-                                        "lib/kernels/CMakeFiles/ridgeline_kernels.dir";
+  const std::filesystem::path objects =
+      std::filesystem::path(RIDGELINE_BINARY_DIR) / "lib/kernels/CMakeFiles/ridgeline_kernels.dir";
   if (!std::filesystem::exists(objects)) GTEST_SKIP() << "no object files in " << objects;
   for (const std::string_view isa : built_isas()) {
     int files = 0;

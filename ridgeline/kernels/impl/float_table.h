@@ -13,7 +13,9 @@ struct FloatEntry {
 };
 template <class F>
 struct ExactEntry {
-  static constexpr WeightKernel make() { return weight_kernel<F, ExactKernel>(F::kElements, kMaxTileRows + 1); }
+  static constexpr WeightKernel make() {
+    return weight_kernel<F, ExactKernel>(F::kElements, kMaxTileRows + 1);
+  }
 };
 using FloatEntries = EntriesOf<FloatEntry, FloatFormats>;
 using ExactEntries = EntriesOf<ExactEntry, QuantizedFormats>;

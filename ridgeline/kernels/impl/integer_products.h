@@ -122,8 +122,7 @@ RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4])
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
-                                   const std::byte* x, Accumulators<kRows>& c,
-                                   Prefetch& ahead) {
+                                   const std::byte* x, Accumulators<kRows>& c, Prefetch& ahead) {
   VecI scaled[kRows][kVecs];
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       scaled[r][v] = zero_i();

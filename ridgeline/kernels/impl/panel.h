@@ -85,7 +85,8 @@ inline void transpose(Rows from, std::int64_t groups, std::byte* to) {
   }
   for (; begin < groups; ++begin) {
     for (int r = 0; r < from.count; ++r)
-      std::memcpy(&lane[0][r], from.row(r) + static_cast<std::size_t>(begin) * sizeof(T), sizeof(T));
+      std::memcpy(&lane[0][r], from.row(r) + static_cast<std::size_t>(begin) * sizeof(T),
+                  sizeof(T));
     std::memcpy(to, lane[0], sizeof lane[0]);
     to += sizeof lane[0];
   }
