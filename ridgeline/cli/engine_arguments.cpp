@@ -45,8 +45,9 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
   if (with_context)
     command
         .add_option("-c,--ctx-size", context,
-                    "tokens of context (default: the model's, as far as half the free memory goes)")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
+                    "tokens of context; 0: the model's, as far as --kv-memory or half of the free "
+                    "memory goes")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30));
   command.add_option("-t,--threads", threads, "threads (default: physical cores)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--cache-type-k", kv_type_k, "-ctk: KV cache type of K: f32, f16, bf16")

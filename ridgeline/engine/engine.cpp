@@ -62,10 +62,11 @@ std::string_view name(FinishReason reason) {
 }
 
 std::int64_t default_context(const ModelConfig& config, std::size_t kv_block_bytes,
-                             std::uint64_t available_bytes) {
-  const auto blocks =
-      static_cast<std::int64_t>(available_bytes / 2 / std::max<std::size_t>(1, kv_block_bytes));
-  return std::clamp<std::int64_t>(blocks * kKvBlockTokens, kKvBlockTokens, config.context_length);
+                             std::uint64_t budget_bytes) {
+  const std::uint64_t blocks = budget_bytes / std::max<std::size_t>(1, kv_block_bytes);
+  const auto tokens =
+      static_cast<std::int64_t>(std::min<std::uint64_t>(blocks, 1U << 30)) * kKvBlockTokens;
+  return std::clamp<std::int64_t>(tokens, 1, config.context_length);
 }
 
 Engine::~Engine() = default;
@@ -89,9 +90,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
 
   KvCacheShape shape{options.kv_type, config.layers, config.num_kv_heads, config.head_dim, 0};
   RIDGELINE_TRY(const std::size_t block_bytes, engine->backend_->kv_block_bytes(shape));
-  engine->context_ = options.context > 0
-                         ? options.context
-                         : default_context(config, block_bytes, memory_info().available_bytes);
+  const std::uint64_t kv_budget =
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : memory_info().available_bytes / 2;
+  engine->context_ =
+      options.context > 0 ? options.context : default_context(config, block_bytes, kv_budget);
   RIDGELINE_TRY(shape.blocks, pool_blocks(options, engine->context_, block_bytes));
   engine->batch_tokens_ = std::min(options.batch_tokens,
                                    std::max<std::int64_t>(engine->context_, options.max_sequences));

@@ -94,9 +94,9 @@ class Engine {
   std::vector<float> logits_;  ///< [max_logit_rows][vocab_size]
 };
 
-/// Where nobody said how long a context to keep: what the model was trained for, but
-/// no more than half of the free memory pays for.
+/// Where nobody said how long a context to keep: what the model was trained for, as far
+/// as `budget_bytes` of KV cache go.
 std::int64_t default_context(const ModelConfig& config, std::size_t kv_block_bytes,
-                             std::uint64_t available_bytes);
+                             std::uint64_t budget_bytes);
 
 }  // namespace ridgeline

@@ -131,6 +131,17 @@ TEST_F(EngineTest, RefusesMemoryThatIsNotThere) {
   EXPECT_THAT(Engine::load(path_, options).error().message, HasSubstr("of memory are free"));
 }
 
+TEST_F(EngineTest, TheContextFollowsFromTheMemory) {
+  EngineOptions options;
+  options.kv_memory_bytes = 64 << 10;  // 1 KiB a token, as above
+  auto engine = Engine::load(path_, options);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->context(), 64);
+  options.kv_memory_bytes = 64 << 20;
+  engine = Engine::load(path_, options);
+  EXPECT_EQ((*engine)->context(), 1024);  // what the model was trained for
+}
+
 TEST_F(EngineTest, DamagedWeightsEndInASentence) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0}) {
     test::write_random_model(path_,
