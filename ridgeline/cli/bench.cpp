@@ -17,58 +17,47 @@ constexpr double kProbeSeconds = 0.2;
 
 struct BenchArguments {
   EngineArguments engine;
-  ModelBenchmark work;
+  std::vector<std::int64_t> prompts{512}, generated{128}, depths{0};
+  std::vector<int> streams{1};
+  int repetitions = 5;
   bool json = false;
 };
 
-void print_rate(const char* what, std::int64_t tokens, std::int64_t depth, const Rate& rate) {
-  if (rate.tokens_per_second.empty()) return;
-  fmt::print("| {:<22} | {:>9.2f} | {:>9.2f} ± {:<6.2f} |\n",
-             fmt::format("{} {}{}", what, tokens, depth > 0 ? fmt::format(" @ {}", depth) : ""),
-             rate.median(), rate.mean(), rate.standard_deviation());
+std::vector<Workload> workloads_of(const BenchArguments& arguments) {
+  std::vector<Workload> list;
+  for (const int streams : arguments.streams)
+    for (const std::int64_t depth : arguments.depths) {
+      for (const std::int64_t tokens : arguments.prompts)
+        if (tokens > 0) list.push_back({Workload::Kind::kPrefill, tokens, depth, streams});
+      for (const std::int64_t tokens : arguments.generated)
+        if (tokens > 0) list.push_back({Workload::Kind::kDecode, tokens, depth, streams});
+    }
+  return list;
 }
 
 Status bench_model(BenchArguments arguments) {
-  const ModelBenchmark& work = arguments.work;
-  if (arguments.engine.context == 0)
-    arguments.engine.context =
-        std::max<std::int64_t>(1, work.depth + std::max(work.prompt_tokens, work.generated_tokens));
-  RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
-  RIDGELINE_TRY(const ModelBenchmarkResult result, benchmark_model(*engine, work));
-  ThreadPool pool(engine->backend().threads(), !arguments.engine.no_pin);
-  const double bandwidth = measure_read_bandwidth(pool, kProbeSeconds);
-  const double decode_bandwidth =
-      result.decode.median() * static_cast<double>(engine->memory_use().weight_bytes);
-
-  if (arguments.json) {
-    fmt::print("{}\n",
-               nlohmann::ordered_json{{"model", arguments.engine.model},
-                                      {"isa", engine->backend().isa()},
-                                      {"threads", engine->backend().threads()},
-                                      {"prompt_tokens", work.prompt_tokens},
-                                      {"generated_tokens", work.generated_tokens},
-                                      {"depth", work.depth},
-                                      {"prefill_tokens_per_second", result.prefill.median()},
-                                      {"decode_tokens_per_second", result.decode.median()},
-                                      {"prefill_repetitions", result.prefill.tokens_per_second},
-                                      {"decode_repetitions", result.decode.tokens_per_second},
-                                      {"weight_bytes", engine->memory_use().weight_bytes},
-                                      {"decode_weight_bytes_per_second", decode_bandwidth},
-                                      {"measured_bandwidth_bytes_per_second", bandwidth}}
-                   .dump(2));
-    return {};
+  const std::vector<Workload> workloads = workloads_of(arguments);
+  std::int64_t positions = 1;
+  int streams = 1;
+  for (const Workload& work : workloads) {
+    positions = std::max(positions, work.depth + work.tokens);
+    streams = std::max(streams, work.streams);
   }
-  fmt::print("{} threads, {}, weights {:.0f} MiB\n\n", engine->backend().threads(),
+  if (arguments.engine.context == 0) arguments.engine.context = positions;
+  RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load(streams));
+  fmt::print("{} threads, {}, weights {:.0f} MiB\n", engine->backend().threads(),
              engine->backend().isa(),
              static_cast<double>(engine->memory_use().weight_bytes) / (1 << 20));
-  fmt::print("| {:<22} | {:>9} | {:>18} |\n| {:-<22} | {:->8}: | {:->17}: |\n", "tokens/s",
-             "median", "mean ± stddev", "", "", "");
-  print_rate("prefill", work.prompt_tokens, work.depth, result.prefill);
-  print_rate("decode", work.generated_tokens, work.depth, result.decode);
-  if (work.generated_tokens > 0)
-    fmt::print(
-        "\ndecode reads weights at {:.1f} GB/s, {:.0f} % of the {:.1f} GB/s measured just now\n",
-        decode_bandwidth * 1e-9, 100 * decode_bandwidth / bandwidth, bandwidth * 1e-9);
+  const auto print = [](const Measurement& line) {
+    fmt::print("{} {:>6} depth {:>6} streams {:>3}: {:>9.2f} ± {:<6.2f}\n",
+               line.work.kind == Workload::Kind::kPrefill ? "prefill" : "decode ",
+               line.work.tokens, line.work.depth, line.work.streams, line.tokens_per_second(),
+               line.spread());
+  };
+  RIDGELINE_TRY(const std::vector<Measurement> lines,
+                benchmark_model(*engine, workloads, arguments.repetitions, print));
+  ThreadPool pool(engine->backend().threads(), !arguments.engine.no_pin);
+  fmt::print("read {:.1f} GB/s\n", measure_read_bandwidth(pool, kProbeSeconds) * 1e-9);
   return {};
 }
 
@@ -83,16 +72,14 @@ void add_bench(CLI::App& program, Action& action) {
       command->add_subcommand("model", "prefill and decode rates, as llama-bench takes them");
   arguments->engine.add_to(*model, /*model_required=*/false);
   const auto tokens = CLI::Range(std::int64_t{0}, std::int64_t{1} << 24);
-  model->add_option("-p,--n-prompt", arguments->work.prompt_tokens, "prompt tokens; 0: no prefill")
-      ->check(tokens)
-      ->capture_default_str();
-  model->add_option("-n,--n-gen", arguments->work.generated_tokens, "decoded tokens; 0: no decode")
-      ->check(tokens)
-      ->capture_default_str();
-  model->add_option("-d,--n-depth", arguments->work.depth, "tokens in the cache beforehand")
-      ->check(tokens)
-      ->capture_default_str();
-  model->add_option("-r,--repetitions", arguments->work.repetitions, "repetitions")
+  const auto list = [&](const char* flags, auto& values, const char* what) {
+    model->add_option(flags, values, what)->delimiter(',')->capture_default_str();
+  };
+  list("-p,--n-prompt", arguments->prompts, "prompt tokens, e.g. 128,512; 0: no prefill");
+  list("-n,--n-gen", arguments->generated, "decoded tokens per stream; 0: no decode");
+  list("-d,--n-depth", arguments->depths, "tokens in each stream's cache beforehand");
+  list("-b,--streams", arguments->streams, "sequences side by side, e.g. 1,8,32");
+  model->add_option("-r,--repetitions", arguments->repetitions, "repetitions")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   model->add_flag("--json", arguments->json, "one JSON object");

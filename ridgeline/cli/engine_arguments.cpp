@@ -95,9 +95,10 @@ Result<EngineOptions> EngineArguments::options() const {
   return o;
 }
 
-Result<std::unique_ptr<Engine>> EngineArguments::load() const {
+Result<std::unique_ptr<Engine>> EngineArguments::load(int max_sequences) const {
   RIDGELINE_TRY(const std::string path, model_path());
   RIDGELINE_TRY(EngineOptions o, options());
+  o.max_sequences = max_sequences;
   ProgressBar bar("loading");
   o.load_progress = [&bar](double fraction) { bar.update(fraction); };
   return Engine::load(path, o);

@@ -28,7 +28,7 @@ struct EngineArguments {
   Result<std::string> model_path() const;
   Result<EngineOptions> options() const;
   /// Loads with a progress bar on a terminal.
-  Result<std::unique_ptr<Engine>> load() const;
+  Result<std::unique_ptr<Engine>> load(int max_sequences = 1) const;
 };
 
 /// "512M", "2G", "1.5GiB", "1048576": bytes, in powers of 1024. `flag` is for errors.

@@ -98,7 +98,13 @@ RIDGELINE_INLINE void store_first(float* p, VecF v, int n) {
 
 RIDGELINE_INLINE float reduce_add(VecF v) { return _mm512_reduce_add_ps(v); }
 RIDGELINE_INLINE float reduce_max(VecF v) { return _mm512_reduce_max_ps(v); }
-RIDGELINE_INLINE std::int32_t reduce_add(VecI v) { return _mm512_reduce_add_epi32(v); }
+/// Wraps; the compiler's own ends in a scalar sum that must not overflow.
+RIDGELINE_INLINE std::int32_t reduce_add(VecI v) {
+  const __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+  s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
+}
 RIDGELINE_INLINE std::int32_t reduce_max(VecI v) { return _mm512_reduce_max_epi32(v); }
 
 // --- 16-bit floats in memory: kLanes of them ----------------------------------
