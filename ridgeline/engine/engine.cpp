@@ -102,6 +102,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   load.max_batch_rows = engine->batch_tokens_;
   load.max_logit_rows = std::max<std::int64_t>(kMaxLogitRows, options.max_sequences);
   load.max_positions = engine->context_;
+  load.packed_cache = options.packed_cache;
   load.progress = options.load_progress;
   RIDGELINE_TRY(engine->model_, Model::load(file, *engine->backend_, load));
   RIDGELINE_TRY(engine->kv_cache_, engine->backend_->make_kv_cache(shape));
