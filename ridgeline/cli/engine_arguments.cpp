@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "ridgeline/cli/progress.h"
 
@@ -38,9 +39,10 @@ void print(const PackedCacheReport& report) {
   using State = PackedCacheReport::State;
   if (!report.warning.empty()) fmt::print(stderr, "ridgeline: warning: {}\n", report.warning);
   if (report.state == State::kUsed || report.state == State::kWritten)
-    fmt::print(stderr, "packed cache: {} {} ({:.0f} MiB{})\n",
+    fmt::print(stderr, "packed cache: {} {} ({:.0f} MiB{}{})\n",
                report.state == State::kUsed ? "using" : "wrote", report.path,
                static_cast<double>(report.bytes) / (1 << 20),
+               report.shared ? ", shared" : ", copied",
                report.verified && report.state == State::kUsed ? ", verified" : "");
 }
 
@@ -79,6 +81,14 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       .add_option("--packed-cache", packed_cache,
                   "folder of repacked weights: written at the first start, mapped by later ones")
       ->envname("RIDGELINE_PACKED_CACHE");
+  using Memory = PackedCacheOptions::Memory;
+  static const std::map<std::string, Memory> memories{
+      {"auto", Memory::kAuto}, {"shared", Memory::kShared}, {"own", Memory::kOwn}};
+  command
+      .add_option("--packed-cache-memory", packed_cache_memory,
+                  "shared: use the file's pages, with other processes; own: copy them; auto: "
+                  "copy where the file is in small pages, which decode slower")
+      ->transform(CLI::Transformer(memories));
   command.add_flag("--packed-cache-verify", packed_cache_verify,
                    "check all of the packed weights at this start, not only if files changed");
 }
@@ -105,7 +115,7 @@ Result<EngineOptions> EngineArguments::options() const {
                     "different types are not supported",
                     kv_type_v, kv_type_k));
   o.kv_type = *kv_type;
-  o.packed_cache = {packed_cache, packed_cache_verify};
+  o.packed_cache = {packed_cache, packed_cache_verify, packed_cache_memory};
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));
   }

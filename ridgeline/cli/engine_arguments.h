@@ -22,6 +22,7 @@ struct EngineArguments {
   bool no_pin = false;
   std::string packed_cache;  ///< a folder
   bool packed_cache_verify = false;
+  PackedCacheOptions::Memory packed_cache_memory = PackedCacheOptions::Memory::kAuto;
 
   /// `with_context`: the command takes -c, --ctx-size itself otherwise.
   void add_to(CLI::App& command, bool model_required, bool with_context = true);

@@ -9,6 +9,7 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/model/pack_plan.h"
+#include "ridgeline/model/packed_file.h"
 
 namespace ridgeline {
 
@@ -21,8 +22,13 @@ namespace ridgeline {
 /// place, even with its mtime put back, changes its ctime. What that leaves out is a
 /// disk that returns other bytes within one run of the machine.
 struct PackedCacheOptions {
-  std::string folder;   ///< made if it is not there; "": none
-  bool verify = false;  ///< read everything at this start too
+  std::string folder{};  ///< made if it is not there; "": none
+  bool verify = false;   ///< read everything at this start too
+  enum class Memory {
+    kAuto,    ///< kShared where the system has the file in huge pages, or little memory is free
+    kShared,  ///< the file's own pages, which processes share and the system may drop
+    kOwn,     ///< a copy in huge pages
+  } memory = Memory::kAuto;
 };
 
 /// What came of it. A cache that cannot be used never keeps a model from running.
@@ -36,6 +42,7 @@ struct PackedCacheReport {
   State state = State::kOff;
   std::string path;       ///< of the file; empty if off
   std::size_t bytes = 0;  ///< of the file
+  bool shared = false;    ///< the weights are the file's own pages
   bool verified = false;  ///< both files were read in whole at this start
   std::string warning;    ///< a sentence; may be set beside kWritten
 };
@@ -55,9 +62,11 @@ class PackedWeights {
  private:
   explicit PackedWeights(PackPlan plan) : plan_(std::move(plan)) {}
 
-  Status pack(const GgufFile& model, Backend& backend, const std::function<void(double)>& progress);
-  void use_cache(const GgufFile& model, Backend& backend, const PackedCacheOptions& options,
-                 const std::function<void(double)>& progress);
+  using Progress = std::function<void(double)>;
+  Status pack(const GgufFile& model, Backend& backend, const Progress& progress);
+  Status use_cache(const GgufFile& model, Backend& backend, const PackedCacheOptions& options,
+                   const Progress& progress);
+  Status adopt(PackedFile file, ThreadPool& threads, PackedCacheOptions::Memory memory);
 
   PackPlan plan_;
   std::span<const std::byte> bytes_;

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
+#include <fstream>
 #include <utility>
 
 #include "ridgeline/platform/file_descriptor.h"
@@ -81,6 +83,33 @@ void MappedFile::will_read(std::size_t offset, std::size_t length) const {
 
 void MappedFile::prefer_huge_pages() const {
   ::madvise(const_cast<std::byte*>(data_), size_, MADV_HUGEPAGE);
+}
+
+double MappedFile::huge_page_share() const {
+  constexpr std::size_t kHuge = std::size_t{2} << 20, kSamples = 16;
+  const auto begin = reinterpret_cast<std::uintptr_t>(data_);
+  for (std::size_t i = 0; i < kSamples; ++i) {
+    const std::uintptr_t page = (begin + i * (size_ / kSamples) + kHuge - 1) / kHuge * kHuge;
+    if (page + kHuge > begin + size_) break;
+    ::madvise(reinterpret_cast<void*>(page), kHuge, MADV_POPULATE_READ);
+  }
+  // What the system says of this mapping: "7f..-7f.. r--p ...", then a line for each figure.
+  std::ifstream smaps("/proc/self/smaps");
+  const std::string first = fmt::format("{:x}-", begin);
+  double resident = 0, huge = 0;
+  bool is_ours = false;
+  for (std::string line; std::getline(smaps, line);) {
+    if (const std::size_t dash = line.find_first_not_of("0123456789abcdef");
+        dash != std::string::npos && line[dash] == '-') {
+      if (is_ours) break;
+      is_ours = line.starts_with(first);
+    } else if (is_ours && line.starts_with("Rss:")) {
+      resident = std::strtod(line.c_str() + 4, nullptr);
+    } else if (is_ours && line.starts_with("FilePmdMapped:")) {
+      huge = std::strtod(line.c_str() + 14, nullptr);
+    }
+  }
+  return resident > 0 ? huge / resident : 0.0;
 }
 
 void MappedFile::release(std::size_t offset, std::size_t length) const {

@@ -40,6 +40,9 @@ class MappedFile {
   void will_read(std::size_t offset, std::size_t length) const;
   /// Asks for huge pages where the file comes from disk; the system may ignore it.
   void prefer_huge_pages() const;
+  /// How much of it lies in huge pages, 0 to 1, by a sample of at most 32 MiB that is read
+  /// for it. Which it is depends on the kernel, the file system, and how the file was written.
+  double huge_page_share() const;
   /// Drops the whole pages inside the range from this process's resident memory;
   /// they come back from the file when touched again.
   void release(std::size_t offset, std::size_t length) const;

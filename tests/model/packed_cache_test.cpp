@@ -41,6 +41,7 @@ struct Start {
 struct StartOptions {
   std::string cache{};
   bool verify = false;
+  PackedCacheOptions::Memory memory = PackedCacheOptions::Memory::kAuto;
   std::string isa{};
   ActivationPrecision activations = ActivationPrecision::kFast;
   int threads = 2;
@@ -61,7 +62,7 @@ Start start(const std::string& path, const StartOptions& options) {
   constexpr std::int64_t kPositions = 5;
   Model::LoadOptions load;
   load.max_batch_rows = load.max_logit_rows = load.max_positions = kPositions;
-  load.packed_cache = {options.cache, options.verify};
+  load.packed_cache = {options.cache, options.verify, options.memory};
   auto model = Model::load(*file, **backend, load);
   if (!model) {
     ADD_FAILURE() << model.error().message;
@@ -155,9 +156,15 @@ TEST_F(PackedCache, ALargerFileIsWrittenInSeveralPieces) {
   const Start without = start(model_, {});
   EXPECT_GT(without.weight_bytes, std::size_t{25} << 20);
   EXPECT_EQ(start(model_, {.cache = cache_}).logits, without.logits);
-  const Start second = start(model_, {.cache = cache_});
-  EXPECT_EQ(second.report.state, State::kUsed) << second.report.warning;
-  EXPECT_EQ(second.logits, without.logits);
+  using Memory = PackedCacheOptions::Memory;
+  for (const Memory memory : {Memory::kAuto, Memory::kShared, Memory::kOwn}) {
+    const Start second = start(model_, {.cache = cache_, .memory = memory});
+    EXPECT_EQ(second.report.state, State::kUsed) << second.report.warning;
+    EXPECT_EQ(second.logits, without.logits);
+    if (memory != Memory::kAuto) {
+      EXPECT_EQ(second.report.shared, memory == Memory::kShared);
+    }
+  }
 }
 
 TEST_F(PackedCache, AFileServesWhoeverPacksAlike) {

@@ -114,6 +114,16 @@ TEST_F(MappedFileTest, ReleaseGivesMemoryBackAndKeepsTheContent) {
   EXPECT_EQ(text_of(*file), text);
 }
 
+TEST_F(MappedFileTest, TheShareOfHugePagesIsAShare) {
+  EXPECT_EQ(MappedFile::open(write("small", "x"))->huge_page_share(), 0);
+  const auto file = MappedFile::open(write("large", std::string(std::size_t{5} << 20, 'x')));
+  ASSERT_TRUE(file.has_value());
+  file->prefer_huge_pages();
+  const double share = file->huge_page_share();  // the file system's choice
+  EXPECT_GE(share, 0);
+  EXPECT_LE(share, 1);
+}
+
 TEST_F(MappedFileTest, AdviceOutsideOfTheFileIsHarmless) {
   const auto file = MappedFile::open(write("a", std::string(10000, 'x')));
   ASSERT_TRUE(file.has_value());
