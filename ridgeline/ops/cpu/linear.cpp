@@ -92,7 +92,7 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
     const bool prefetch = item.row_end - item.row_begin >= kernel.prefetch_rows;
     for (std::int64_t p = item.panel_begin; p < item.panel_end; ++p)
       for (std::int64_t t = tile_begin; t < tile_end; ++t)
-        run(p, t, 0, k, prefetch && p + 1 < weight.num_panels() ? weight.panel(p + 1) : nullptr);
+        run(p, t, 0, k, prefetch ? weight.panel(p) + kPrefetchAhead : nullptr);
     return;
   }
   for (std::int64_t k_begin = 0; k_begin < k; k_begin += kChunkInputs) {
