@@ -97,9 +97,10 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
   }
   for (std::int64_t k_begin = 0; k_begin < k; k_begin += kChunkInputs) {
     const std::int64_t k_end = std::min(k, k_begin + kChunkInputs);
+    const std::size_t ahead = kernel.panel_bytes(k_begin) + kPrefetchAhead;
     for (std::int64_t t = tile_begin; t < tile_end; ++t)
       for (std::int64_t p = item.panel_begin; p < item.panel_end; ++p)
-        run(p, t, k_begin, k_end, nullptr);
+        run(p, t, k_begin, k_end, t == tile_begin ? weight.panel(p) + ahead : nullptr);
   }
 }
 
