@@ -34,7 +34,9 @@ nlohmann::ordered_json to_json(const Ceilings& ceilings) {
 void add_bench(CLI::App& program, Action& action) {
   CLI::App* command = program.add_subcommand("bench", "measure, beside what the machine can do");
   command->require_subcommand(1);
+  add_bench_kernels(*command, action);
   add_bench_model(*command, action);
+  add_bench_compare(*command, action);
 }
 
 }  // namespace ridgeline::cli

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "ridgeline/cli/bench.h"
 #include "ridgeline/cli/engine_arguments.h"
@@ -27,6 +28,7 @@ struct BenchModelArguments {
   std::vector<std::int64_t> prompts{512}, generated{128}, depths{0};
   std::vector<int> streams{1};
   int repetitions = 5;
+  bool no_ceilings = false;
 };
 
 /// Prefill and decode at each depth, shallowest first, since the cache keeps what it has.
@@ -76,11 +78,11 @@ std::vector<Table::Cell> cells(const Measurement& line) {
                                point.intensity,
                                point.ridge,
                                point.memory_bound() ? "memory" : "compute",
-                               line.ceilings.read_bytes_per_second,
+                               line.ceilings().read_bytes_per_second,
                                line.tokens_per_second() / line.share(),
                                line.share(),
                                line.seconds};
-  if (line.ceilings.read_bytes_per_second <= 0)  // there was no memory to measure it with
+  if (line.ceilings().read_bytes_per_second <= 0)  // not wanted, or no memory to measure it with
     for (std::size_t i = 9; i < 14; ++i) row[i] = std::monostate{};
   return row;
 }
@@ -145,14 +147,13 @@ Status bench_model(BenchModelArguments arguments) {
   const ModelCost cost =
       model_cost(engine->config(), file.tensors, kernels, loaded.activations == "f32", kv_bytes);
   ThreadPool pool(engine->backend().threads(), !loaded.no_pin);
-  MachineProbe probe(pool, kernels);
+  std::optional<MachineProbe> probe;
+  if (!arguments.no_ceilings) probe.emplace(pool, kernels);
 
   Table table(arguments.output.value(), columns());
-  const Ceilings before = probe.measure();
   table.note(fmt::format("{}: {} threads, {}, weights {:.0f} MiB", path, pool.size(),
                          engine->backend().isa(),
                          static_cast<double>(engine->memory_use().weight_bytes) / (1 << 20)));
-  table.note(fmt::format("Ceilings before: {}", describe(before)));
   const double pass_bytes = cost.per_pass.bytes + cost.per_logit_pass.bytes;
   const bool cached = pass_bytes < static_cast<double>(topology().l3_bytes);
   if (cached)
@@ -160,15 +161,22 @@ Status bench_model(BenchModelArguments arguments) {
         fmt::format("The weights fit in the {} MiB of last-level cache: reading may be faster than "
                     "the ceiling of main memory.",
                     topology().l3_bytes >> 20));
-  const auto print = [&](const Measurement& line) { table.row(cells(line)); };
+  ModelBenchOptions options;
+  options.repetitions = arguments.repetitions;
+  options.after_each = [&, first = true](const Measurement& line) mutable {
+    if (first && probe) table.note(fmt::format("Ceilings before: {}", describe(line.before)));
+    first = false;
+    table.row(cells(line));
+  };
   RIDGELINE_TRY(const std::vector<Measurement> lines,
-                benchmark_model(*engine, cost, probe, workloads, {arguments.repetitions, print}));
-  const Ceilings after = probe.measure();
-  table.note(fmt::format("Ceilings after: {}", describe(after)));
+                benchmark_model(*engine, cost, probe ? &*probe : nullptr, workloads, options));
   Json report = about(*engine, path, lines);
   report["weights_fit_in_cache"] = cached;
-  report["ceilings_before"] = to_json(before);
-  report["ceilings_after"] = to_json(after);
+  if (probe) {
+    table.note(fmt::format("Ceilings after: {}", describe(lines.back().after)));
+    report["ceilings_before"] = to_json(lines.front().before);
+    report["ceilings_after"] = to_json(lines.back().after);
+  }
   table.finish(report);
   return {};
 }
@@ -194,6 +202,8 @@ void add_bench_model(CLI::App& bench, Action& action) {
   model->add_option("-r,--repetitions", arguments->repetitions, "repetitions")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  model->add_flag("--no-ceilings", arguments->no_ceilings,
+                  "do not measure what the machine can do: rates alone");
   arguments->output.add_to(*model);
   model->callback(
       [arguments, &action] { action = [arguments] { return bench_model(*arguments); }; });

@@ -61,9 +61,8 @@ std::string padded(const std::string& text, std::size_t to, bool left) {
   return left ? text + space : space + text;
 }
 
-/// A figure may take seven places and its decimals before the table gets uneven.
 std::size_t column_width(const Table::Column& column) {
-  return std::max<std::size_t>(width(column.title), 7);
+  return std::max(width(column.title), static_cast<std::size_t>(column.width));
 }
 
 }  // namespace
@@ -90,7 +89,11 @@ Table::Table(OutputFormat format, std::vector<Column> columns)
 
 void Table::note(const std::string& sentence) {
   if (format_ != OutputFormat::kTable) return;
-  fmt::print("{}{}\n", rows_.empty() ? "" : "\n", sentence);
+  if (rows_.empty()) {
+    notes_.push_back(sentence);
+    return;
+  }
+  fmt::print("\n{}\n", sentence);
   std::fflush(stdout);
 }
 
@@ -101,6 +104,7 @@ void Table::print_header() {
     fmt::print("\n");
     return;
   }
+  for (const std::string& note : notes_) fmt::print("{}\n", note);
   std::string titles = "\n|", rule = "|";
   for (const Column& column : columns_) {
     if (column.title.empty()) continue;

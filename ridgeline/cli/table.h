@@ -38,6 +38,7 @@ class Table {
     std::string title;  ///< in the table; empty: not there
     int decimals = 0;   ///< of a float in the table
     double scale = 1;   ///< by which the table multiplies, 1e-9 for giga
+    int width = 7;      ///< characters that a cell usually takes
   };
   /// Empty where a figure makes no sense. Lists are not for the table.
   using Cell = std::variant<std::monostate, std::string, std::int64_t, double, std::vector<double>>;
@@ -45,7 +46,8 @@ class Table {
 
   Table(OutputFormat format, std::vector<Column> columns);
 
-  /// A sentence around the table; CSV and JSON have it in their own way or not at all.
+  /// A sentence before the first line or between two, if there will be a first; CSV and
+  /// JSON have it in their own way or not at all.
   void note(const std::string& sentence);
   /// A cell for each column.
   void row(const std::vector<Cell>& cells);
@@ -57,6 +59,7 @@ class Table {
 
   OutputFormat format_;
   std::vector<Column> columns_;
+  std::vector<std::string> notes_;  ///< before the first line
   std::vector<std::vector<Cell>> rows_;
 };
 

@@ -32,9 +32,11 @@ class RandomStreams {
   bool reserve(std::int64_t positions) {
     return std::ranges::all_of(tables_, [&](BlockTable& t) { return t.reserve(positions); });
   }
-  /// Brings all to `depth` positions at least.
-  void fill_to(std::int64_t depth) {
-    if (filled_ < depth) run({Workload::Kind::kPrefill, depth - filled_, filled_, count()});
+  /// Brings all to `depth` positions at least; false if they were there.
+  bool fill_to(std::int64_t depth) {
+    if (filled_ >= depth) return false;
+    run({Workload::Kind::kPrefill, depth - filled_, filled_, count()});
+    return true;
   }
   /// Overwrites what lies behind the work's depth, which must have been reached before.
   void run(const Workload& work) {
@@ -117,9 +119,10 @@ double Measurement::spread() const {
 }
 
 Result<std::vector<Measurement>> benchmark_model(Engine& engine, const ModelCost& cost,
-                                                 MachineProbe& probe,
+                                                 MachineProbe* probe,
                                                  const std::vector<Workload>& workloads,
                                                  const ModelBenchOptions& options) {
+  const auto measured = [probe] { return probe == nullptr ? Ceilings{} : probe->measure(); };
   std::vector<Measurement> results;
   std::unique_ptr<RandomStreams> streams;
   for (const Workload& work : workloads) {
@@ -128,14 +131,14 @@ Result<std::vector<Measurement>> benchmark_model(Engine& engine, const ModelCost
       streams = std::make_unique<RandomStreams>(engine, work.streams);
     }
     RIDGELINE_TRY_STATUS(reserve(*streams, engine, work.depth + work.tokens));
-    streams->fill_to(work.depth);
-
     Measurement line;
     line.work = work;
     line.cost = cost.of(passes_of(work, engine.batch_tokens()));
-    const Ceilings before = probe.measure();
+    // What was measured after the line before counts, unless that was long ago.
+    const bool filled = streams->fill_to(work.depth);
+    line.before = filled || results.empty() ? measured() : results.back().after;
     line.seconds = measure(*streams, work, options.repetitions);
-    line.ceilings = mean(before, probe.measure());
+    line.after = measured();
     if (options.after_each) options.after_each(line);
     results.push_back(std::move(line));
   }
