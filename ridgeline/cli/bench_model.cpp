@@ -65,7 +65,6 @@ std::vector<Table::Column> columns() {
 }
 
 std::vector<Table::Cell> cells(const Measurement& line) {
-  const RooflinePoint point = line.roofline();
   const double seconds = line.median_seconds();
   std::vector<Table::Cell> row{line.work.kind == Workload::Kind::kPrefill ? "prefill" : "decode",
                                line.work.tokens,
@@ -75,15 +74,15 @@ std::vector<Table::Cell> cells(const Measurement& line) {
                                line.spread(),
                                line.cost.bytes / seconds,
                                line.cost.total_ops() / seconds,
-                               point.intensity,
-                               point.ridge,
-                               point.memory_bound() ? "memory" : "compute",
-                               line.ceilings().read_bytes_per_second,
-                               line.tokens_per_second() / line.share(),
-                               line.share(),
-                               line.seconds};
-  if (line.ceilings().read_bytes_per_second <= 0)  // not wanted, or no memory to measure it with
-    for (std::size_t i = 9; i < 14; ++i) row[i] = std::monostate{};
+                               line.roofline().intensity};
+  if (const double read = line.ceilings().read_bytes_per_second; read > 0) {
+    const RooflinePoint point = line.roofline();
+    row.insert(row.end(), {point.ridge, point.memory_bound() ? "memory" : "compute", read,
+                           line.tokens_per_second() / line.share(), line.share()});
+  } else {  // not wanted, or no memory to measure it with
+    row.resize(row.size() + 5);
+  }
+  row.emplace_back(line.seconds);
   return row;
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -31,25 +30,6 @@ constexpr std::array kFigures{kPrefill, kDecode, kFirstToken, kWholeRun, kPeakMe
 
 /// What one run gave, by the names of figures.
 using Sample = std::map<std::string, double>;
-
-/// Where engines may leave their log files; removed with what is in it.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "ridgeline-XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (path_ != ".") std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = ".";
-};
 
 Result<ChildResult> run_to_success(const std::vector<std::string>& command, double seconds_max) {
   const ScratchFolder folder;

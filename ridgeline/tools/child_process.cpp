@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 extern char** environ;
@@ -177,6 +178,17 @@ Result<ChildResult> run_child(const std::vector<std::string>& arguments, double 
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   result.peak_resident_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   return result;
+}
+
+ScratchFolder::ScratchFolder() {
+  std::error_code error;
+  std::string name = (std::filesystem::temp_directory_path(error) / "ridgeline-XXXXXX").string();
+  if (mkdtemp(name.data()) != nullptr) path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  if (path_ != ".") std::filesystem::remove_all(path_, ignored);
 }
 
 std::string ChildResult::last_words() const {

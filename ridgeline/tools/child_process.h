@@ -29,6 +29,21 @@ struct ChildResult {
 Result<ChildResult> run_child(const std::vector<std::string>& arguments, double seconds_max,
                               const std::string& folder = ".");
 
+/// An empty folder, where programs may leave their log files; it goes with them.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  /// "." where no folder could be made.
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = ".";
+};
+
 /// The error's sentence after SIGINT or SIGTERM: stop, rather than go on with the next.
 inline constexpr std::string_view kInterrupted = "interrupted";
 

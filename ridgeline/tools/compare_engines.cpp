@@ -56,11 +56,12 @@ void add_neighbours(ComparedEngine& engine) {
 
 /// Options differ from build to build, and only asking tells.
 Status ask_for_help(ComparedEngine& engine) {
+  const ScratchFolder folder;
   for (const auto& [program, command] : engine.commands) {
     if (program != EngineProgram::kLlamaBench && program != EngineProgram::kSweepBench) continue;
     std::vector<std::string> arguments = command;
     arguments.push_back("--help");
-    RIDGELINE_TRY(const ChildResult result, run_child(arguments, kHelpSecondsMax));
+    RIDGELINE_TRY(const ChildResult result, run_child(arguments, kHelpSecondsMax, folder.path()));
     engine.help[program] = result.out + result.err;
   }
   return {};

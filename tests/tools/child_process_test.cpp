@@ -49,6 +49,17 @@ TEST(ChildProcess, ItRunsInItsFolder) {
   EXPECT_EQ(result->out, "/\n");
 }
 
+TEST(ChildProcess, AScratchFolderGoesWithWhatIsInIt) {
+  std::string path;
+  {
+    const ScratchFolder folder;
+    path = folder.path();
+    ASSERT_TRUE(run_child({"touch", "llama.log"}, 30, path));
+    EXPECT_EQ(access((path + "/llama.log").c_str(), F_OK), 0);
+  }
+  EXPECT_NE(access(path.c_str(), F_OK), 0);
+}
+
 TEST(ChildProcess, SilenceHasNoFirstOutput) {
   const auto result = shell("printf ' \\n'");
   ASSERT_TRUE(result) << result.error().message;
