@@ -32,7 +32,7 @@ struct BenchKernelsArguments {
   OutputArguments output;
   int threads = 0;
   bool no_pin = false, exact = false;
-  double seconds_per_case = 0.03, seconds_max = 60;
+  double seconds_per_case = 0.02, seconds_max = 60;
   std::int64_t longest_prompt = 32768;
 };
 

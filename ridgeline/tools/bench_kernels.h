@@ -45,7 +45,7 @@ struct KernelBenchOptions {
   bool exact = false;                   ///< quantized weights with F32 activations too
   int threads = 1;                      ///< where weights come from memory
   bool pin = true;
-  double seconds_per_case = 0.03;
+  double seconds_per_case = 0.02;
   double seconds_max = 60;  ///< what is not begun by then is left out
   std::int64_t longest_prompt = 32768;
   std::function<void(const KernelLine&)> on_line;
