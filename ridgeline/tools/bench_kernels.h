@@ -15,9 +15,9 @@ class ThreadPool;
 /// What `bench kernels` measures, in this order.
 enum class KernelSection {
   kCeilings,   ///< reading memory, and the peak of each kind of arithmetic
-  kMatmul,     ///< matrix by vector and by several rows, in L2 and out of memory
   kMemory,     ///< loads from addresses that are multiples of 64, and that are not
   kAttention,  ///< prompts by tiles with an online softmax, and through a score matrix
+  kMatmul,     ///< matrix by vector and by several rows, in L2 and out of memory
 };
 
 /// One figure about one kernel.
