@@ -34,6 +34,16 @@ Result<std::string> demo_model_path() {
                   kDemoModel));
 }
 
+void print(const PackedCacheReport& report) {
+  using State = PackedCacheReport::State;
+  if (!report.warning.empty()) fmt::print(stderr, "ridgeline: warning: {}\n", report.warning);
+  if (report.state == State::kUsed || report.state == State::kWritten)
+    fmt::print(stderr, "packed cache: {} {} ({:.0f} MiB{})\n",
+               report.state == State::kUsed ? "using" : "wrote", report.path,
+               static_cast<double>(report.bytes) / (1 << 20),
+               report.verified && report.state == State::kUsed ? ", verified" : "");
+}
+
 }  // namespace
 
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
@@ -65,6 +75,12 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       ->check(CLI::IsMember({"fast", "f32"}))
       ->capture_default_str();
   command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
+  command
+      .add_option("--packed-cache", packed_cache,
+                  "folder of repacked weights: written at the first start, mapped by later ones")
+      ->envname("RIDGELINE_PACKED_CACHE");
+  command.add_flag("--packed-cache-verify", packed_cache_verify,
+                   "check all of the packed weights at this start, not only if files changed");
 }
 
 Result<std::string> EngineArguments::model_path() const {
@@ -89,6 +105,7 @@ Result<EngineOptions> EngineArguments::options() const {
                     "different types are not supported",
                     kv_type_v, kv_type_k));
   o.kv_type = *kv_type;
+  o.packed_cache = {packed_cache, packed_cache_verify};
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));
   }
@@ -101,7 +118,10 @@ Result<std::unique_ptr<Engine>> EngineArguments::load(int max_sequences) const {
   o.max_sequences = max_sequences;
   ProgressBar bar("loading");
   o.load_progress = [&bar](double fraction) { bar.update(fraction); };
-  return Engine::load(path, o);
+  RIDGELINE_TRY(std::unique_ptr<Engine> engine, Engine::load(path, o));
+  bar.clear();
+  print(engine->model().packed_cache());
+  return engine;
 }
 
 Result<std::uint64_t> parse_bytes(const std::string& text, const char* flag) {

@@ -20,6 +20,8 @@ struct EngineArguments {
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
+  std::string packed_cache;  ///< a folder
+  bool packed_cache_verify = false;
 
   /// `with_context`: the command takes -c, --ctx-size itself otherwise.
   void add_to(CLI::App& command, bool model_required, bool with_context = true);
@@ -27,7 +29,7 @@ struct EngineArguments {
   /// The file to load: the one given, or the demo model that ships with the source.
   Result<std::string> model_path() const;
   Result<EngineOptions> options() const;
-  /// Loads with a progress bar on a terminal.
+  /// Loads with a progress bar on a terminal; says on stderr what the packed cache did.
   Result<std::unique_ptr<Engine>> load(int max_sequences = 1) const;
 };
 

@@ -11,8 +11,11 @@ namespace ridgeline::cli {
 ProgressBar::ProgressBar(std::string label)
     : label_(std::move(label)), on_terminal_(isatty(STDERR_FILENO) == 1) {}
 
-ProgressBar::~ProgressBar() {
+ProgressBar::~ProgressBar() { clear(); }
+
+void ProgressBar::clear() {
   if (drawn_percent_ >= 0) fmt::print(stderr, "\r\x1b[K");
+  drawn_percent_ = -1;
 }
 
 void ProgressBar::update(double fraction) {

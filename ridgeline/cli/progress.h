@@ -14,6 +14,7 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   void update(double fraction);  ///< 0 to 1
+  void clear();                  ///< before something else is printed
 
  private:
   std::string label_;

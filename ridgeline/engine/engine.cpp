@@ -102,6 +102,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   load.max_batch_rows = engine->batch_tokens_;
   load.max_logit_rows = std::max<std::int64_t>(kMaxLogitRows, options.max_sequences);
   load.max_positions = engine->context_;
+  load.packed_cache = options.packed_cache;
   load.progress = options.load_progress;
   RIDGELINE_TRY(engine->model_, Model::load(file, *engine->backend_, load));
   RIDGELINE_TRY(engine->kv_cache_, engine->backend_->make_kv_cache(shape));
@@ -113,8 +114,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   for (TokenId id = 0; id < engine->tokenizer_->vocab_size(); ++id)
     if (engine->tokenizer_->is_end_of_generation(id)) ends.push_back(id);
   engine->sampler_ = std::make_unique<Sampler>(config.vocab_size, ends);
-  engine->logits_.resize(static_cast<std::size_t>(load.max_logit_rows) *
-                         static_cast<std::size_t>(config.vocab_size));
+  RIDGELINE_TRY(engine->logits_,
+                Buffer::allocate(static_cast<std::size_t>(load.max_logit_rows) *
+                                     static_cast<std::size_t>(config.vocab_size) * sizeof(float),
+                                 "logits"));
   return engine;
 }
 
@@ -148,6 +151,11 @@ void Engine::cancel(SequenceId id) {
   }
 }
 
+std::span<float> Engine::logits(std::int64_t rows) {
+  return {reinterpret_cast<float*>(logits_.data()),
+          static_cast<std::size_t>(rows * config().vocab_size)};
+}
+
 void Engine::build_batch(const ScheduledStep& step) {
   batch_.clear();
   for (const ScheduledTokens& run : step) {
@@ -168,9 +176,7 @@ std::vector<TokenEvent> Engine::step() {
   build_batch(scheduled);
   model_->forward(batch_, *kv_cache_);
   const auto rows = static_cast<std::int64_t>(batch_.logit_rows.size());
-  if (rows > 0)
-    model_->head(0, rows,
-                 std::span(logits_).first(static_cast<std::size_t>(rows * config().vocab_size)));
+  if (rows > 0) model_->head(0, rows, logits(rows));
   commit(scheduled, events);
   scheduler_->remove_finished();
   return events;
@@ -178,6 +184,7 @@ std::vector<TokenEvent> Engine::step() {
 
 void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) {
   const auto vocab = static_cast<std::size_t>(config().vocab_size);
+  const std::span<float> all = logits(static_cast<std::int64_t>(batch_.logit_rows.size()));
   std::size_t row = 0;
   for (const ScheduledTokens& run : step) {
     Sequence& s = *run.sequence;
@@ -190,7 +197,7 @@ void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) 
       continue;
     }
     SampleRequest request;
-    request.logits = std::span(logits_).subspan(row++ * vocab, vocab);
+    request.logits = all.subspan(row++ * vocab, vocab);
     request.history = s.tokens;
     request.output_position = static_cast<std::uint64_t>(s.output_tokens());
     const Result<SampledToken> sampled = sampler_->sample(s.params, request);
@@ -250,8 +257,7 @@ Status Engine::generate(std::vector<TokenId> prompt, SamplingParams params,
 }
 
 MemoryUse Engine::memory_use() const {
-  return {model_->weight_bytes(), kv_cache_->bytes(),
-          model_->workspace_bytes() + logits_.size() * sizeof(float)};
+  return {model_->weight_bytes(), kv_cache_->bytes(), model_->workspace_bytes() + logits_.size()};
 }
 
 }  // namespace ridgeline

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "ridgeline/engine/sequence.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/ops/backend.h"
+#include "ridgeline/tensor/buffer.h"
 #include "ridgeline/text/tokenizer.h"
 
 namespace ridgeline {
@@ -24,6 +26,7 @@ struct EngineOptions {
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
+  PackedCacheOptions packed_cache{};
   std::function<void(double fraction)> load_progress{};  ///< may be empty
 };
 
@@ -76,6 +79,8 @@ class Engine {
 
  private:
   Engine() = default;
+  /// Of the first `rows` rows of the last step's logits.
+  std::span<float> logits(std::int64_t rows);
   void build_batch(const ScheduledStep& step);
   void commit(const ScheduledStep& step, std::vector<TokenEvent>& events);
   TokenEvent accept(Sequence& sequence, TokenId token);
@@ -91,7 +96,7 @@ class Engine {
   std::int64_t batch_tokens_ = 0;
   SequenceId next_id_ = 1;
   Batch batch_;
-  std::vector<float> logits_;  ///< [max_logit_rows][vocab_size]
+  Buffer logits_;  ///< [max_logit_rows][vocab_size]; pages that no row needs are never touched
 };
 
 /// Where nobody said how long a context to keep: what the model was trained for, as far

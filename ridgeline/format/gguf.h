@@ -69,6 +69,8 @@ class GgufFile {
   const std::string& path() const { return path_; }
   std::uint32_t version() const { return version_; }
   std::size_t file_bytes() const { return bytes_.size(); }
+  /// Of the file that is mapped; of parsed bytes, nothing's.
+  const FileIdentity& identity() const { return file_.identity(); }
 
   bool has(std::string_view key) const { return metadata_.contains(key); }
   const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }

@@ -14,7 +14,10 @@ Decoder::Decoder(ModelConfig config, Backend& backend) : ops_(backend), config_(
 }
 
 Status Decoder::load(const GgufFile& file, const LoadOptions& options) {
-  WeightLoader loader(file, ops_, options.progress);
+  RIDGELINE_TRY(const PackedWeights packed,
+                PackedWeights::load(file, ops_, options.packed_cache, options.progress));
+  packed_cache_ = packed.report();
+  WeightLoader loader(file, packed, ops_);
   RIDGELINE_TRY(embedding_,
                 loader.matrix("token_embd.weight", config_.vocab_size, config_.hidden_size));
   for (int i = 0; i < config_.layers; ++i)
@@ -25,7 +28,7 @@ Status Decoder::load(const GgufFile& file, const LoadOptions& options) {
                   loader.matrix("output.weight", config_.vocab_size, config_.hidden_size));
   }
   RIDGELINE_TRY_STATUS(loader.expect_all_used());
-  weight_bytes_ = loader.packed_bytes();
+  weight_bytes_ = loader.bytes();
   return allocate_workspace(options);
 }
 

@@ -17,6 +17,7 @@ class Decoder : public Model {
   const ModelConfig& config() const final { return config_; }
   std::size_t weight_bytes() const final { return weight_bytes_; }
   std::size_t workspace_bytes() const final;
+  const PackedCacheReport& packed_cache() const final { return packed_cache_; }
   void head(std::int64_t begin, std::int64_t count, std::span<float> out) final;
 
   /// Everything but the layers, then load_layer() for each of them.
@@ -60,6 +61,7 @@ class Decoder : public Model {
   std::vector<std::unique_ptr<DeviceBuffer>> workspace_;
   Matrix logits_;  ///< [max_logit_rows][vocab_size]
   std::size_t weight_bytes_ = 0;
+  PackedCacheReport packed_cache_;
 };
 
 /// Null-safe data pointer of an optional vector.

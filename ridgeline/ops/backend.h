@@ -9,6 +9,7 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/ops/matrix.h"
+#include "ridgeline/platform/thread_pool.h"
 #include "ridgeline/tensor/dtype.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
@@ -25,6 +26,13 @@ class PackedWeight {
   virtual std::int64_t rows() const = 0;
   virtual std::int64_t cols() const = 0;
   virtual std::size_t bytes() const = 0;
+};
+
+/// A matrix in a device's layout in the host's memory, 64-byte aligned, and what keeps
+/// it there.
+struct PackedBytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner;
 };
 
 /// Zeroed memory of the device.
@@ -96,16 +104,27 @@ class Backend {
   virtual int threads() const = 0;
 
   // ---- at load ----
-  /// An empty matrix, to be filled row by row with pack_rows().
-  virtual Result<std::unique_ptr<PackedWeight>> allocate_weight(DType dtype, std::int64_t rows,
-                                                                std::int64_t cols,
-                                                                const char* name) = 0;
-  /// Rows a pack_rows() call must start at and, but for the last, come in multiples of.
+  // A matrix is packed by the host, by any number of its threads at once, and then
+  // adopted. What lies between is bytes, which may as well come from an earlier process.
+
+  /// Threads of the host, for the work of loading.
+  virtual ThreadPool& host_threads() = 0;
+  /// Bytes of a packed matrix, a multiple of 64. Error: there is no kernel for the type.
+  virtual Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows,
+                                           std::int64_t cols) const = 0;
+  /// Rows that are packed together. Those of a matrix lie one group after the other.
   virtual std::int64_t pack_granularity() const = 0;
-  /// Repacks rows [first_row, first_row + rows) from the file's layout; the source may
-  /// be released afterwards.
-  virtual void pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
-                         const std::byte* data) = 0;
+  /// Packs rows of the file's layout into packed_bytes(dtype, rows, cols) at `packed`, on
+  /// the calling thread. Rows that are not whole groups must be a matrix's last.
+  virtual void pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
+                         std::byte* packed) const = 0;
+  /// Names what pack_rows() makes of this type: the same bytes wherever the number is the
+  /// same, whichever version of the program or instruction set gave it.
+  virtual std::uint64_t packed_layout(DType dtype) const = 0;
+  /// A weight of bytes that pack_rows() filled, used in place where the device can.
+  virtual Result<std::unique_ptr<PackedWeight>> adopt_weight(DType dtype, std::int64_t rows,
+                                                             std::int64_t cols,
+                                                             PackedBytes packed) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) = 0;
   /// Bytes of one block of KV cache over all layers, K and V.

@@ -70,33 +70,50 @@ void ByteLevelBpe::index_words(const VocabularyData& data) {
 }
 
 Status ByteLevelBpe::read_merges(const VocabularyData& data, const TokenIndex& index) {
-  std::string joined;
-  for (std::size_t i = 0; i < data.merges.size(); ++i) {
-    const std::string_view merge = data.merges[i];
-    const auto wrong = [&](const std::string& expected) {
-      return fail("merge " + std::to_string(i) + " of the vocabulary is " + quoted(merge) +
-                  "; expected " + expected);
-    };
+  constexpr std::size_t kBlock = TokenIndex::kManyMax / 3;
+  for (std::size_t first = 0; first < data.merges.size(); first += kBlock)
+    RIDGELINE_TRY_STATUS(
+        read_merges(data, index, first, std::min(kBlock, data.merges.size() - first)));
+  return {};
+}
+
+Status ByteLevelBpe::read_merges(const VocabularyData& data, const TokenIndex& index,
+                                 std::size_t first, std::size_t count) {
+  std::string all_joined;
+  std::array<std::string_view, TokenIndex::kManyMax> texts;  // left, right, joined of each
+  const auto wrong = [&](std::size_t i, const std::string& expected) {
+    return fail("merge " + std::to_string(first + i) + " of the vocabulary is " +
+                quoted(data.merges[first + i]) + "; expected " + expected);
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string_view merge = data.merges[first + i];
     // The left part may begin with a space itself in vocabularies that are not written
     // in the byte-level map.
     const std::size_t space = merge.find(' ', 1);
-    if (merge.empty() || space == std::string_view::npos || space + 1 == merge.size()) {
-      return wrong("two tokens with a space between them");
-    }
-    const std::string_view left = merge.substr(0, space);
-    const std::string_view right = merge.substr(space + 1);
-    joined.assign(left).append(right);
-    const TokenId left_id = index.find(left);
-    const TokenId right_id = index.find(right);
-    const TokenId joined_id = index.find(joined);
-    if (left_id == kNoToken) return wrong("a token for the left part");
-    if (right_id == kNoToken) return wrong("a token for the right part");
-    if (joined_id == kNoToken) return wrong("a token for both parts together");
+    if (merge.empty() || space == std::string_view::npos || space + 1 == merge.size())
+      return wrong(i, "two tokens with a space between them");
+    texts[3 * i] = merge.substr(0, space);
+    texts[3 * i + 1] = merge.substr(space + 1);
+    all_joined.append(texts[3 * i]).append(texts[3 * i + 1]);
+  }
+  std::string_view rest = all_joined;
+  for (std::size_t i = 0; i < count; ++i) {
+    texts[3 * i + 2] = rest.substr(0, texts[3 * i].size() + texts[3 * i + 1].size());
+    rest.remove_prefix(texts[3 * i + 2].size());
+  }
+
+  std::array<TokenId, TokenIndex::kManyMax> ids;
+  index.find_many(std::span(texts).first(3 * count), ids.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    const TokenId left = ids[3 * i], right = ids[3 * i + 1], joined = ids[3 * i + 2];
+    if (left == kNoToken) return wrong(i, "a token for the left part");
+    if (right == kNoToken) return wrong(i, "a token for the right part");
+    if (joined == kNoToken) return wrong(i, "a token for both parts together");
     // Like SentencePiece's, control tokens never come out of plain text; user-defined
     // ones are taken out of it before.
     const auto is_plain = [&data](TokenId id) { return is_byte_level_text(data.type(id)); };
-    if (!is_plain(left_id) || !is_plain(right_id) || !is_plain(joined_id)) continue;
-    merges_.insert(left_id, right_id, {static_cast<MergeTable::Rank>(i), joined_id});
+    if (!is_plain(left) || !is_plain(right) || !is_plain(joined)) continue;
+    merges_.insert(left, right, {static_cast<MergeTable::Rank>(first + i), joined});
   }
   return {};
 }

@@ -33,6 +33,8 @@ class ByteLevelBpe final : public TextEncoder {
 
   ByteLevelBpe(const VocabularyData& data, const TokenIndex& index, PreTokenizer pre_tokenizer);
   Status read_merges(const VocabularyData& data, const TokenIndex& index);
+  Status read_merges(const VocabularyData& data, const TokenIndex& index, std::size_t first,
+                     std::size_t count);
   void index_words(const VocabularyData& data);
 
   void split(std::string_view text, int pattern, Session& session) const;

@@ -41,22 +41,35 @@ constexpr Maps kMaps = make_maps();
 
 char32_t byte_level_symbol(std::uint8_t byte) { return kMaps.symbol_of_byte[byte]; }
 
+bool append_byte_level_decoded(std::string_view token_text, std::string& bytes) {
+  const std::size_t begin = bytes.size();
+  for (std::size_t at = 0; at < token_text.size();) {
+    const auto first = static_cast<unsigned char>(token_text[at]);
+    if (first < 0x80 && is_visible(first)) {
+      bytes.push_back(token_text[at++]);
+      continue;
+    }
+    const Utf8Step step = utf8_step(token_text.substr(at));
+    const char32_t symbol = step.code_point;
+    if (step.status == Utf8Step::Status::kCharacter && symbol < kFirstShifted &&
+        is_visible(static_cast<int>(symbol))) {
+      bytes.push_back(static_cast<char>(symbol));
+    } else if (step.status == Utf8Step::Status::kCharacter && symbol >= kFirstShifted &&
+               symbol < kFirstShifted + kNumShifted) {
+      bytes.push_back(static_cast<char>(kMaps.byte_of_shifted[symbol - kFirstShifted]));
+    } else {
+      bytes.resize(begin);
+      return false;
+    }
+    at += step.length_bytes;
+  }
+  return true;
+}
+
 std::optional<std::string> byte_level_decode(std::string_view token_text) {
   std::string bytes;
   bytes.reserve(token_text.size());
-  while (!token_text.empty()) {
-    const Utf8Step step = utf8_step(token_text);
-    if (step.status != Utf8Step::Status::kCharacter) return std::nullopt;
-    const char32_t symbol = step.code_point;
-    if (symbol < kFirstShifted && is_visible(static_cast<int>(symbol))) {
-      bytes.push_back(static_cast<char>(symbol));
-    } else if (symbol >= kFirstShifted && symbol < kFirstShifted + kNumShifted) {
-      bytes.push_back(static_cast<char>(kMaps.byte_of_shifted[symbol - kFirstShifted]));
-    } else {
-      return std::nullopt;
-    }
-    token_text.remove_prefix(step.length_bytes);
-  }
+  if (!append_byte_level_decoded(token_text, bytes)) return std::nullopt;
   return bytes;
 }
 

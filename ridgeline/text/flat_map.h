@@ -26,8 +26,11 @@ inline std::uint64_t hash_bytes(std::string_view bytes) {
     return word;
   };
   std::uint64_t hash = bytes.size();
-  if (bytes.size() < 8) {
-    if (!bytes.empty()) hash ^= load(0, bytes.size()) << 4;
+  if (bytes.size() < 4) {
+    // A copy of constant size is an instruction, one of any size a call.
+    for (const char c : bytes) hash = (hash << 8) ^ static_cast<unsigned char>(c);
+  } else if (bytes.size() < 8) {
+    hash ^= (load(0, 4) << 32) ^ (load(bytes.size() - 4, 4) << 4);
   } else {
     for (std::size_t at = 0; at + 8 < bytes.size(); at += 8) {
       hash = (hash ^ load(at, 8)) * 0x9E3779B97F4A7C15u;

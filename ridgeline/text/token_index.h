@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -29,9 +31,26 @@ class TokenIndex {
   }
 
   /// kNoToken if there is none.
-  TokenId find(std::string_view text) const {
-    const std::uint32_t slot = slots_[slot_of(text, hash_bytes(text))];
-    return slot == 0 ? kNoToken : entries_[slot - 1].id;
+  TokenId find(std::string_view text) const { return find(text, hash_bytes(text)); }
+
+  /// ids[i] = find(texts[i]), for up to kManyMax of them. A look-up waits for memory three
+  /// times, once for each step from slot to entry to text; here all take a step together.
+  static constexpr std::size_t kManyMax = 96;
+  void find_many(std::span<const std::string_view> texts, TokenId* ids) const {
+    std::array<std::uint64_t, kManyMax> hashes;
+    const std::size_t n = texts.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      hashes[i] = hash_bytes(texts[i]);
+      __builtin_prefetch(&slots_[hashes[i] & mask_]);
+    }
+    const auto entry_of = [&](std::size_t i) {
+      const std::uint32_t slot = slots_[hashes[i] & mask_];
+      return entries_.data() + (slot == 0 ? 0 : slot - 1);
+    };
+    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(entry_of(i));
+    for (std::size_t i = 0; i < n; ++i)
+      if (!entries_.empty()) __builtin_prefetch(entry_of(i)->text.data());
+    for (std::size_t i = 0; i < n; ++i) ids[i] = find(texts[i], hashes[i]);
   }
 
  private:
@@ -40,6 +59,11 @@ class TokenIndex {
     std::uint32_t hash;
     TokenId id;
   };
+
+  TokenId find(std::string_view text, std::uint64_t hash) const {
+    const std::uint32_t slot = slots_[slot_of(text, hash)];
+    return slot == 0 ? kNoToken : entries_[slot - 1].id;
+  }
 
   std::size_t slot_of(std::string_view text, std::uint64_t hash) const {
     std::size_t at = hash & mask_;

@@ -46,24 +46,27 @@ void settle_ids(VocabularyData& data, const TokenIndex& index) {
   }
 }
 
-// The bytes that a token stands for inside a text.
-std::string token_bytes(const VocabularyData& data, TokenId id) {
+// Appends the bytes that a token stands for inside a text.
+void append_token_bytes(const VocabularyData& data, TokenId id, std::string& bytes) {
   const std::string& text = data.tokens[static_cast<std::size_t>(id)];
   const Type type = data.type(id);
-  if (type == Type::kControl || type == Type::kUnknown || type == Type::kUserDefined) return text;
-  if (const auto byte = byte_token_value(data, id)) return std::string(1, static_cast<char>(*byte));
-  if (data.kind == Kind::kByteLevelBpe) return byte_level_decode(text).value_or(text);
-  constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
-  std::string bytes;
-  for (std::size_t at = 0; at < text.size();) {
-    if (std::string_view(text).substr(at).starts_with(kSpaceMark)) {
-      bytes.push_back(' ');
-      at += kSpaceMark.size();
-    } else {
-      bytes.push_back(text[at++]);
+  if (type == Type::kControl || type == Type::kUnknown || type == Type::kUserDefined) {
+    bytes += text;
+  } else if (const auto byte = byte_token_value(data, id)) {
+    bytes.push_back(static_cast<char>(*byte));
+  } else if (data.kind == Kind::kByteLevelBpe) {
+    if (!append_byte_level_decoded(text, bytes)) bytes += text;
+  } else {
+    constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+    for (std::size_t at = 0; at < text.size();) {
+      if (std::string_view(text).substr(at).starts_with(kSpaceMark)) {
+        bytes.push_back(' ');
+        at += kSpaceMark.size();
+      } else {
+        bytes.push_back(text[at++]);
+      }
     }
   }
-  return bytes;
 }
 
 }  // namespace
@@ -111,7 +114,7 @@ Status Tokenizer::Impl::finish() {
   piece_begins.reserve(data.tokens.size() + 1);
   piece_begins.push_back(0);
   for (std::size_t i = 0; i < data.tokens.size(); ++i) {
-    piece_bytes += token_bytes(data, static_cast<TokenId>(i));
+    append_token_bytes(data, static_cast<TokenId>(i), piece_bytes);
     piece_begins.push_back(static_cast<std::uint32_t>(piece_bytes.size()));
   }
   end_of_generation = end_of_generation_ids(data, index);

@@ -124,6 +124,31 @@ TEST_F(Cli, EvalPrintsFigures) {
   std::remove(text.c_str());
 }
 
+TEST_F(Cli, ThePackedCacheSaysWhatItDid) {
+  const std::string folder = test::temporary_path("packed");
+  const std::vector<std::string> arguments{"run", "-m", model_,   "-p", "x",
+                                           "-n",  "8",  "--temp", "0"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return ridgeline(more);
+  };
+  const Outcome without = ridgeline(arguments);
+  EXPECT_THAT(without.err, Not(HasSubstr("packed cache")));
+  const Outcome first = with({"--packed-cache", folder});
+  EXPECT_THAT(first.err, HasSubstr("packed cache: wrote " + folder));
+  setenv("RIDGELINE_PACKED_CACHE", folder.c_str(), 1);
+  const Outcome second = with({"--packed-cache-verify"});
+  unsetenv("RIDGELINE_PACKED_CACHE");
+  EXPECT_THAT(second.err, AllOf(HasSubstr("packed cache: using " + folder), HasSubstr("verified")));
+  EXPECT_EQ(first.out, without.out);
+  EXPECT_EQ(second.out, without.out);
+  const Outcome refused = with({"--packed-cache", model_});
+  EXPECT_EQ(refused.exit_code, 0);
+  EXPECT_THAT(refused.err, testing::StartsWith("ridgeline: warning: " + model_));
+  EXPECT_EQ(refused.out, without.out);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(Cli, BadInputIsOneSentence) {
   expect_error(ridgeline({"run", "-m", "/nonexistent.gguf", "-p", "x"}), "/nonexistent.gguf");
   expect_error(ridgeline({"run", "-m", "/tmp", "-p", "x"}), "/tmp");

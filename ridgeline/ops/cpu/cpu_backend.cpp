@@ -7,6 +7,7 @@
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/ops/cpu/tiling.h"
+#include "ridgeline/platform/crc32c.h"
 #include "ridgeline/platform/topology.h"
 
 namespace ridgeline {
@@ -24,6 +25,10 @@ class HostBuffer final : public DeviceBuffer {
   Buffer buffer_;
 };
 
+struct alignas(64) PackedLine {
+  std::byte bytes[64];
+};
+
 std::string isa_names() {
   std::string names;
   for (const KernelTable* table : available_kernels())
@@ -34,7 +39,7 @@ std::string isa_names() {
 }  // namespace
 
 CpuWeight::CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::int64_t rows,
-                     std::int64_t cols, Buffer panels)
+                     std::int64_t cols, PackedBytes panels)
     : kernel_(&weight_kernel),
       rows_(rows),
       cols_(cols),
@@ -73,35 +78,63 @@ Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
   return CpuBackend::create(options);
 }
 
-Result<std::unique_ptr<PackedWeight>> CpuBackend::allocate_weight(DType dtype, std::int64_t rows,
-                                                                  std::int64_t cols,
-                                                                  const char* name) {
-  const WeightKernel* kernel =
-      find_weight_kernel(*kernels_, dtype, activations_ == ActivationPrecision::kExact);
-  if (kernel == nullptr)
-    return fail(fmt::format("tensor '{}' has type {}, for which {} has no kernel", name,
-                            ridgeline::name(dtype), isa()));
-  const auto panels = (rows + kernels_->panel_width - 1) / kernels_->panel_width;
-  RIDGELINE_TRY(
-      Buffer storage,
-      Buffer::allocate(static_cast<std::size_t>(panels) * kernel->panel_bytes(cols), name));
-  if (std::ranges::find(used_formats_, kernel->activation) == used_formats_.end())
-    used_formats_.push_back(kernel->activation);
-  return std::make_unique<CpuWeight>(*kernel, kernels_->panel_width, rows, cols,
-                                     std::move(storage));
+const WeightKernel* CpuBackend::weight_kernel(DType dtype) const {
+  return find_weight_kernel(*kernels_, dtype, activations_ == ActivationPrecision::kExact);
 }
 
-void CpuBackend::pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
-                           const std::byte* data) {
-  auto& w = static_cast<CpuWeight&>(weight);
+Result<std::size_t> CpuBackend::packed_bytes(DType dtype, std::int64_t rows,
+                                             std::int64_t cols) const {
+  const WeightKernel* kernel = weight_kernel(dtype);
+  if (kernel == nullptr)
+    return fail(fmt::format("type {}, for which {} has no kernel", name(dtype), isa()));
+  const auto panels = (rows + kernels_->panel_width - 1) / kernels_->panel_width;
+  return static_cast<std::size_t>(panels) * kernel->panel_bytes(cols);
+}
+
+void CpuBackend::pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
+                           std::byte* packed) const {
+  const WeightKernel& kernel = *weight_kernel(dtype);
   const std::int64_t width = kernels_->panel_width;
-  RIDGELINE_CHECK(first_row % width == 0 && first_row + rows <= w.rows());
-  const std::size_t stride = row_bytes(w.dtype(), w.cols());
-  pool_.parallel_for((rows + width - 1) / width, [&](std::int64_t i, int) {
-    const std::int64_t count = std::min(width, rows - i * width);
-    w.kernel().pack_panel(data + static_cast<std::size_t>(i * width) * stride, stride,
-                          static_cast<int>(count), w.cols(), w.panel(first_row / width + i));
-  });
+  const std::size_t stride = row_bytes(dtype, cols);
+  for (; rows > 0; rows -= width) {
+    kernel.pack_panel(data, stride, static_cast<int>(std::min(width, rows)), cols, packed);
+    data += static_cast<std::size_t>(width) * stride;
+    packed += kernel.panel_bytes(cols);
+  }
+}
+
+std::uint64_t CpuBackend::packed_layout(DType dtype) const {
+  // What the kernels make of some bytes says how they pack; a number that someone must
+  // remember to raise would not. Even and odd numbers of blocks, and a panel that is not
+  // full.
+  constexpr int kRowsOfLast = 5;
+  const std::int64_t block = info(dtype).block_elements;
+  std::uint64_t layout = 0;
+  for (const std::int64_t cols : {std::int64_t{512}, block == 1 ? 33 : 3 * block}) {
+    const std::int64_t rows = kernels_->panel_width + kRowsOfLast;
+    std::vector<std::byte> data(static_cast<std::size_t>(rows) * row_bytes(dtype, cols));
+    std::uint32_t state = 1;
+    for (std::byte& b : data) {
+      state = state * 1664525 + 1013904223;
+      b = static_cast<std::byte>(state >> 24);
+    }
+    // 64-byte aligned, as panels are.
+    std::vector<PackedLine> packed(*packed_bytes(dtype, rows, cols) / sizeof(PackedLine));
+    pack_rows(dtype, rows, cols, data.data(), packed.front().bytes);
+    layout = (layout << 32) | crc32c(std::as_bytes(std::span(packed)));
+  }
+  return layout;
+}
+
+Result<std::unique_ptr<PackedWeight>> CpuBackend::adopt_weight(DType dtype, std::int64_t rows,
+                                                               std::int64_t cols,
+                                                               PackedBytes packed) {
+  const WeightKernel& kernel = *weight_kernel(dtype);
+  RIDGELINE_CHECK(packed.bytes.size() == *packed_bytes(dtype, rows, cols) &&
+                  reinterpret_cast<std::uintptr_t>(packed.bytes.data()) % 64 == 0);
+  if (std::ranges::find(used_formats_, kernel.activation) == used_formats_.end())
+    used_formats_.push_back(kernel.activation);
+  return std::make_unique<CpuWeight>(kernel, kernels_->panel_width, rows, cols, std::move(packed));
 }
 
 Result<std::unique_ptr<DeviceBuffer>> CpuBackend::allocate(std::size_t bytes, const char* what) {

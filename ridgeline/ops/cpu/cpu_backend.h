@@ -15,28 +15,25 @@ namespace ridgeline {
 class CpuWeight final : public PackedWeight {
  public:
   CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::int64_t rows,
-            std::int64_t cols, Buffer panels);
+            std::int64_t cols, PackedBytes panels);
 
   DType dtype() const override { return kernel_->weight; }
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
-  std::size_t bytes() const override { return panels_.size(); }
+  std::size_t bytes() const override { return panels_.bytes.size(); }
 
   const WeightKernel& kernel() const { return *kernel_; }
   std::int64_t num_panels() const { return num_panels_; }
   std::size_t panel_bytes() const { return panel_bytes_; }
   const std::byte* panel(std::int64_t i) const {
-    return panels_.data() + static_cast<std::size_t>(i) * panel_bytes_;
-  }
-  std::byte* panel(std::int64_t i) {
-    return panels_.data() + static_cast<std::size_t>(i) * panel_bytes_;
+    return panels_.bytes.data() + static_cast<std::size_t>(i) * panel_bytes_;
   }
 
  private:
   const WeightKernel* kernel_;
   std::int64_t rows_, cols_, num_panels_;
   std::size_t panel_bytes_;
-  Buffer panels_;
+  PackedBytes panels_;
 };
 
 /// Layer by layer, block by block: [kv_head][K, then V]. A head's V lies behind its K,
@@ -77,12 +74,16 @@ class CpuBackend final : public Backend {
   std::string_view isa() const override { return kernels_->name; }
   int threads() const override { return pool_.size(); }
 
-  Result<std::unique_ptr<PackedWeight>> allocate_weight(DType dtype, std::int64_t rows,
-                                                        std::int64_t cols,
-                                                        const char* name) override;
+  ThreadPool& host_threads() override { return pool_; }
+  Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows,
+                                   std::int64_t cols) const override;
   std::int64_t pack_granularity() const override { return kernels_->panel_width; }
-  void pack_rows(PackedWeight& weight, std::int64_t first_row, std::int64_t rows,
-                 const std::byte* data) override;
+  void pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
+                 std::byte* packed) const override;
+  std::uint64_t packed_layout(DType dtype) const override;
+  Result<std::unique_ptr<PackedWeight>> adopt_weight(DType dtype, std::int64_t rows,
+                                                     std::int64_t cols,
+                                                     PackedBytes packed) override;
   Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) override;
   Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) override;
   Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const override;
@@ -114,6 +115,9 @@ class CpuBackend final : public Backend {
   struct SpanWork;  // one tile of query rows against one KV head
 
   CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads, bool pin);
+
+  /// The kernel that treats activations as asked for; null if there is none.
+  const WeightKernel* weight_kernel(DType dtype) const;
 
   /// Calls body(first_row, end_row) over all rows, in parallel when that pays.
   template <class Body>

@@ -1,0 +1,83 @@
+#include "ridgeline/model/pack_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ridgeline {
+namespace {
+
+/// A unit's source and packed form together stay in a core's second-level cache.
+constexpr std::size_t kUnitBytes = std::size_t{256} << 10;
+/// Of the packed form. The file's pages of one batch are resident beside it.
+constexpr std::size_t kBatchBytes = std::size_t{8} << 20;
+
+/// Calls body(tensor view) for every run of units that lie together in one tensor.
+template <class Body>
+void for_runs(std::span<const PackUnit> units, Body&& body) {
+  for (std::size_t i = 0; i < units.size();) {
+    TensorView run;
+    run.data = units[i].source.data();
+    const TensorView* const tensor = units[i].tensor;
+    for (; i < units.size() && units[i].tensor == tensor; ++i) run.bytes += units[i].source.size();
+    body(run);
+  }
+}
+
+}  // namespace
+
+Result<PackPlan> PackPlan::make(const GgufFile& file, const Backend& backend) {
+  PackPlan plan;
+  const std::int64_t group = backend.pack_granularity();
+  std::map<DType, std::uint64_t> layouts;
+  for (const TensorView& t : file.tensors()) {
+    if (t.shape.size() < 2 || t.elements() == 0) continue;
+    const auto total = backend.packed_bytes(t.dtype, t.rows(), t.cols());
+    if (!total)
+      return fail(
+          fmt::format("{}: tensor '{}' has {}", file.path(), t.name, total.error().message));
+    plan.places_[t.name] = {plan.bytes_, *total};
+    const auto [layout, is_new] = layouts.try_emplace(t.dtype);
+    if (is_new) layout->second = backend.packed_layout(t.dtype);
+    plan.description_ += fmt::format("{} {} {}x{} layout {:016x}\n", t.name, name(t.dtype),
+                                     t.rows(), t.cols(), layout->second);
+
+    const std::size_t stride = row_bytes(t.dtype, t.cols());
+    const std::int64_t rows =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(kUnitBytes / stride) / group) * group;
+    for (std::int64_t row = 0; row < t.rows(); row += rows) {
+      const std::int64_t count = std::min(rows, t.rows() - row);
+      RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(t.dtype, count, t.cols()));
+      plan.units_.push_back({&t,
+                             count,
+                             {t.data + static_cast<std::size_t>(row) * stride,
+                              static_cast<std::size_t>(count) * stride},
+                             plan.bytes_,
+                             bytes});
+      plan.bytes_ += bytes;
+    }
+  }
+  plan.description_ += fmt::format("{} units of {} bytes\n", plan.units_.size(), kUnitBytes);
+  return plan;
+}
+
+std::span<const PackUnit> PackPlan::batch(std::size_t first) const {
+  std::size_t end = first, bytes = 0;
+  while (end < units_.size() && bytes < kBatchBytes) bytes += units_[end++].bytes;
+  return std::span(units_).subspan(first, end - first);
+}
+
+const PackPlan::Place* PackPlan::find(const std::string& tensor) const {
+  const auto it = places_.find(tensor);
+  return it == places_.end() ? nullptr : &it->second;
+}
+
+void will_read(const GgufFile& file, std::span<const PackUnit> units) {
+  for_runs(units, [&](const TensorView& run) { file.will_read(run); });
+}
+
+void release(const GgufFile& file, std::span<const PackUnit> units) {
+  for_runs(units, [&](const TensorView& run) { file.release(run); });
+}
+
+}  // namespace ridgeline

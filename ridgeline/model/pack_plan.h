@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/format/gguf.h"
+#include "ridgeline/ops/backend.h"
+
+namespace ridgeline {
+
+/// Some rows of a matrix: what one thread packs at a time.
+struct PackUnit {
+  const TensorView* tensor;
+  std::int64_t rows;
+  std::span<const std::byte> source;  ///< in the file
+  std::size_t offset;                 ///< of the packed rows, among all packed bytes
+  std::size_t bytes;
+};
+
+/// All matrices of a file in a backend's layout, one after the other, and the order of
+/// the work. It follows from the file's tensors and the backend alone, so that a later
+/// process finds every byte where an earlier one put it.
+class PackPlan {
+ public:
+  /// Error: the backend has no kernel for a matrix's type.
+  static Result<PackPlan> make(const GgufFile& file, const Backend& backend);
+
+  std::size_t bytes() const { return bytes_; }
+  std::span<const PackUnit> units() const { return units_; }
+  /// Units from the first-th on that make up a few megabytes: packed together, between
+  /// two looks at progress and memory.
+  std::span<const PackUnit> batch(std::size_t first) const;
+
+  struct Place {
+    std::size_t offset, bytes;
+  };
+  /// Null for a tensor that is no matrix.
+  const Place* find(const std::string& tensor) const;
+
+  /// Everything that the packed bytes depend on but for the tensors' values, as text.
+  const std::string& description() const { return description_; }
+
+ private:
+  std::vector<PackUnit> units_;
+  std::map<std::string, Place, std::less<>> places_;
+  std::string description_;
+  std::size_t bytes_ = 0;
+};
+
+/// Tells the file which of its pages will be needed, and which no more.
+void will_read(const GgufFile& file, std::span<const PackUnit> units);
+void release(const GgufFile& file, std::span<const PackUnit> units);
+
+}  // namespace ridgeline
