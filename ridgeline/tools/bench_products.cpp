@@ -180,9 +180,7 @@ class WeightsInMemory {
         std::clamp(kMemoryCaches * topology().l3_bytes, kMemoryBytesMin, kMemoryBytesMax);
     std::size_t bytes = 0;
     while (bytes < total) {
-      RIDGELINE_TRY(auto weight, w->backend_->allocate_weight(s.kernel.weight, kOutputs, kInputs,
-                                                              "of the benchmark"));
-      w->fill(static_cast<CpuWeight&>(*weight), operands, s.kernels.panel_width);
+      RIDGELINE_TRY(auto weight, w->pack(s, operands));
       bytes += weight->bytes();
       w->weights_.push_back(std::move(weight));
     }
@@ -209,11 +207,19 @@ class WeightsInMemory {
 
  private:
   WeightsInMemory() = default;
-  void fill(CpuWeight& weight, const Operands& operands, int width) {
-    backend_->pool().parallel_for(weight.num_panels(), [&](std::int64_t p, int) {
-      weight.kernel().pack_panel(operands.file(), operands.file_row_bytes(), width, kInputs,
-                                 weight.panel(p));
+  /// A weight of which every panel holds the same rows.
+  Result<std::unique_ptr<PackedWeight>> pack(const Subject& s, const Operands& operands) {
+    const std::size_t panel_bytes = s.kernel.panel_bytes(kInputs);
+    const std::int64_t panels = kOutputs / s.kernels.panel_width;
+    RIDGELINE_TRY(Buffer packed, Buffer::allocate(panel_bytes * static_cast<std::size_t>(panels),
+                                                  "the benchmark's weights"));
+    const auto owner = std::make_shared<Buffer>(std::move(packed));
+    backend_->pool().parallel_for(panels, [&](std::int64_t p, int) {
+      s.kernel.pack_panel(operands.file(), operands.file_row_bytes(), s.kernels.panel_width,
+                          kInputs, owner->data() + static_cast<std::size_t>(p) * panel_bytes);
     });
+    return backend_->adopt_weight(s.kernel.weight, kOutputs, kInputs,
+                                  {{owner->data(), owner->size()}, owner});
   }
 
   std::unique_ptr<CpuBackend> backend_;
