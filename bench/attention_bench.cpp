@@ -9,7 +9,6 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <immintrin.h>
 
 #include <algorithm>
 #include <cmath>
@@ -184,47 +183,35 @@ void prefill(benchmark::State& state, const KernelTable& kernels, const Shape& s
 // --- ceilings -----------------------------------------------------------------
 
 void read_memory(benchmark::State& state) {
+  using Vector = std::uint64_t __attribute__((vector_size(16)));
   Buffer buffer = Buffer::allocate(kPoolBytes, "memory to read").value();
   std::memset(buffer.data(), 1, kPoolBytes);
   constexpr std::size_t kPart = kPoolBytes / 16;
   std::size_t turn = 0;
   for (auto _ : state) {
-    const auto* p = reinterpret_cast<const __m128i*>(buffer.data() + turn++ % 16 * kPart);
-    __m128i sum[4] = {};
-    for (std::size_t i = 0; i < kPart / sizeof(__m128i); i += 4)
-      for (std::size_t j = 0; j < 4; ++j) sum[j] = _mm_or_si128(sum[j], _mm_load_si128(p + i + j));
+    const auto* p = reinterpret_cast<const Vector*>(buffer.data() + turn++ % 16 * kPart);
+    Vector sum[4] = {};
+    for (std::size_t i = 0; i < kPart / sizeof(Vector); i += 4)
+      for (std::size_t j = 0; j < 4; ++j) sum[j] |= p[i + j];
     benchmark::DoNotOptimize(sum);
   }
   state.counters["bytes/s"] = rate(static_cast<double>(kPart));
 }
 
-// Ten chains, all in registers; the loads and stores around the block do not count.
-#define RIDGELINE_FMA_PEAK(isa, Vector, set1)                                                    \
-  __attribute__((target(isa))) void fma_peak_##Vector(benchmark::State& state) {                 \
-    constexpr int kSteps = 2000;                                                                 \
-    Vector x = set1(0.5F), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x; \
-    for (auto _ : state)                                                                         \
-      for (int step = 0; step < kSteps; ++step)                                                  \
-        asm volatile(                                                                            \
-            "vfmadd231ps %10,%10,%0\n vfmadd231ps %10,%10,%1\n vfmadd231ps %10,%10,%2\n"         \
-            "vfmadd231ps %10,%10,%3\n vfmadd231ps %10,%10,%4\n vfmadd231ps %10,%10,%5\n"         \
-            "vfmadd231ps %10,%10,%6\n vfmadd231ps %10,%10,%7\n vfmadd231ps %10,%10,%8\n"         \
-            "vfmadd231ps %10,%10,%9\n"                                                           \
-            : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i),   \
-              "+v"(j)                                                                            \
-            : "v"(x));                                                                           \
-    state.counters["flop/s"] = rate(kSteps * 10.0 * 2.0 * sizeof(Vector) / sizeof(float));       \
-  }
-RIDGELINE_FMA_PEAK("avx512f", __m512, _mm512_set1_ps)
-RIDGELINE_FMA_PEAK("avx2,fma", __m256, _mm256_set1_ps)
-#undef RIDGELINE_FMA_PEAK
+void fma_peak(benchmark::State& state, const PeakKernel& kernel) {
+  constexpr std::int64_t kSteps = 1024;
+  for (auto _ : state) benchmark::DoNotOptimize(kernel.run(kSteps));
+  state.counters["flop/s"] = rate(kernel.ops_per_step * kSteps);
+}
 
 void register_benchmarks() {
   benchmark::RegisterBenchmark("ceiling/read", read_memory);
-  if (find_kernels("avx512") != nullptr)
-    benchmark::RegisterBenchmark("ceiling/fma_512", fma_peak___m512);
-  if (find_kernels("avx2") != nullptr)
-    benchmark::RegisterBenchmark("ceiling/fma_256", fma_peak___m256);
+  for (const char* isa : {"avx512", "avx2"})
+    if (const KernelTable* kernels = find_kernels(isa))
+      for (const PeakKernel& kernel : kernels->peaks)
+        if (kernel.arithmetic == Arithmetic::kF32)
+          benchmark::RegisterBenchmark(fmt::format("ceiling/fma/{}", isa).c_str(),
+                                       [&kernel](auto& state) { fma_peak(state, kernel); });
 
   const Shape shapes[] = {
       {DType::kF16, 64, 4, 0},  {DType::kF16, 64, 1, 0},  {DType::kF16, 64, 7, 0},

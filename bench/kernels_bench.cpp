@@ -9,7 +9,6 @@
 #include <string>
 
 #include "bench/product_weights.h"
-#include "ridgeline/platform/cpu_features.h"
 
 namespace ridgeline::bench {
 namespace {
@@ -78,40 +77,21 @@ void pack_activations(benchmark::State& state, const ActivationKernel& kernel) {
   state.counters["floats/s"] = rate(static_cast<double>(kMaxTileRows * kInputs));
 }
 
-// --- ceilings: sixteen independent chains of one instruction --------------------
-
-// clang-format off
-#define RIDGELINE_CHAINS(op) \
-  op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) \
-  op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
-#define RIDGELINE_VPDPBUSD(n) "vpdpbusd %%zmm16, %%zmm17, %%zmm" #n "\n"
-#define RIDGELINE_VDPBF16PS(n) "vdpbf16ps %%zmm16, %%zmm17, %%zmm" #n "\n"
-#define RIDGELINE_VFMADD(n) "vfmadd231ps %%zmm16, %%zmm17, %%zmm" #n "\n"
-#define RIDGELINE_PEAK(name, op)                                                   \
-  __attribute__((target("avx512f"), noinline)) void name() {                       \
-    asm volatile(                                                                  \
-        "vpxord %%zmm16, %%zmm16, %%zmm16\n vpxord %%zmm17, %%zmm17, %%zmm17\n"    \
-        "mov $64, %%ecx\n 1:\n" RIDGELINE_CHAINS(op) "dec %%ecx\n jnz 1b\n"        \
-        : : : "rcx", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", \
-              "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", "zmm14", \
-              "zmm15", "zmm16", "zmm17");                                          \
-  }
-RIDGELINE_PEAK(int8_dots, RIDGELINE_VPDPBUSD)
-RIDGELINE_PEAK(bf16_dots, RIDGELINE_VDPBF16PS)
-RIDGELINE_PEAK(f32_fmas, RIDGELINE_VFMADD)
-// clang-format on
-
-void peak(benchmark::State& state, void (*chains)(), double ops_per_instruction) {
-  for (auto _ : state) chains();
-  state.counters["op/s"] = rate(64.0 * 16.0 * ops_per_instruction);
+void peak(benchmark::State& state, const PeakKernel& kernel) {
+  constexpr std::int64_t kSteps = 1024;
+  for (auto _ : state) benchmark::DoNotOptimize(kernel.run(kSteps));
+  state.counters["op/s"] = rate(kernel.ops_per_step * kSteps);
 }
 
 [[maybe_unused]] const bool kRegistered = [] {
-  const CpuFeatures& cpu = cpu_features();
-  if (cpu.avx512_vnni) benchmark::RegisterBenchmark("peak/int8", peak, int8_dots, 128.0);
-  if (cpu.avx512_bf16) benchmark::RegisterBenchmark("peak/bf16", peak, bf16_dots, 64.0);
-  if (cpu.avx512) benchmark::RegisterBenchmark("peak/f32", peak, f32_fmas, 32.0);
   for (const KernelTable* kernels : available_kernels()) {
+    for (const PeakKernel& kernel : kernels->peaks)
+      benchmark::RegisterBenchmark(fmt::format("peak/{}/{}", kernels->name,
+                                               kernel.arithmetic == Arithmetic::kF32    ? "f32"
+                                               : kernel.arithmetic == Arithmetic::kBF16 ? "bf16"
+                                                                                        : "int8")
+                                       .c_str(),
+                                   [&kernel](benchmark::State& s) { peak(s, kernel); });
     for (const WeightKernel& kernel : kernels->weights) {
       const std::string type = fmt::format("{}/{}/{}", kernels->name, name(kernel.weight),
                                            activation_name(kernel.activation));

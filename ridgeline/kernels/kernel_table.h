@@ -33,6 +33,27 @@ enum class ActivationFormat : std::uint8_t {
   kQ8x256,  ///< 8 bit, one F32 scale per 256 along k
 };
 
+/// What a kernel multiplies and adds with; each kind has a peak rate of its own.
+enum class Arithmetic : std::uint8_t {
+  kF32,
+  kBF16,  ///< dot products of BF16 pairs, summed in F32
+  kInt8,  ///< dot products of four bytes, summed in 32 bits
+};
+inline constexpr int kArithmetics = 3;
+constexpr Arithmetic arithmetic_of(ActivationFormat format) {
+  return format == ActivationFormat::kF32    ? Arithmetic::kF32
+         : format == ActivationFormat::kBF16 ? Arithmetic::kBF16
+                                             : Arithmetic::kInt8;
+}
+
+/// As many multiply-adds as the ISA can do in registers: the roof over every kernel.
+struct PeakKernel {
+  Arithmetic arithmetic;
+  double ops_per_step;  ///< a multiplication and an addition are two operations
+  /// The result says nothing, and keeps the compiler from dropping the work.
+  float (*run)(std::int64_t steps);
+};
+
 /// Packs 1..kMaxTileRows rows of activations into a tile that the matrix kernels
 /// read. `x_stride` is in floats. k is padded with zeros where the format needs it.
 struct ActivationKernel {
@@ -123,6 +144,7 @@ struct KernelTable {
   /// is the exact one that --activations f32 asks for.
   std::span<const WeightKernel> weights;
   std::span<const KvKernel> kv;
+  std::span<const PeakKernel> peaks;  ///< one per kind of arithmetic that `weights` use
 
   /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);

@@ -22,7 +22,8 @@ struct Assembled {
 /// `products` in order of preference: the first entry of a weight type is its best.
 Assembled assemble(std::string_view name, std::initializer_list<ActivationKernels> activations,
                    std::initializer_list<WeightKernels> products, const KvKernels& kv,
-                   const ElementwiseKernels& elementwise, const AttentionKernels& attention) {
+                   const ElementwiseKernels& elementwise, const AttentionKernels& attention,
+                   const PeakKernels& peaks) {
   Assembled a;
   for (const ActivationKernels& list : activations)
     a.activations.insert(a.activations.end(), list.kernels, list.kernels + list.count);
@@ -34,6 +35,7 @@ Assembled assemble(std::string_view name, std::initializer_list<ActivationKernel
       .activations = a.activations,
       .weights = a.weights,
       .kv = {kv.kernels, static_cast<std::size_t>(kv.count)},
+      .peaks = {peaks.kernels, static_cast<std::size_t>(peaks.count)},
       .rms_norm = elementwise.rms_norm,
       .silu_mul = elementwise.silu_mul,
       .add = elementwise.add,
@@ -53,7 +55,7 @@ const KernelTable& generic_table() {
   static const Assembled a =
       assemble("generic", {generic::kActivations},
                {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts},
-               generic::kKv, generic::kElementwise, generic::kAttention);
+               generic::kKv, generic::kElementwise, generic::kAttention, generic::kPeaks);
   return a.table;
 }
 
@@ -61,7 +63,7 @@ const KernelTable& avx2_table() {
   static const Assembled a =
       assemble("avx2", {avx2::kActivations},
                {avx2::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
-               avx2::kElementwise, avx2::kAttention);
+               avx2::kElementwise, avx2::kAttention, avx2::kPeaks);
   return a.table;
 }
 
@@ -69,7 +71,7 @@ const KernelTable& avx2vnni_table() {
   static const Assembled a =
       assemble("avx2vnni", {avx2::kActivations},
                {avx2vnni::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
-               avx2::kElementwise, avx2::kAttention);
+               avx2::kElementwise, avx2::kAttention, avx2vnni::kPeaks);
   return a.table;
 }
 
@@ -77,7 +79,7 @@ const KernelTable& avx512_table() {
   static const Assembled a =
       assemble("avx512", {avx512::kActivations},
                {avx512::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512::kPeaks);
   return a.table;
 }
 
@@ -85,7 +87,7 @@ const KernelTable& avx512vnni_table() {
   static const Assembled a =
       assemble("avx512vnni", {avx512::kActivations},
                {avx512vnni::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512vnni::kPeaks);
   return a.table;
 }
 
@@ -94,7 +96,7 @@ const KernelTable& avx512bf16_table() {
       assemble("avx512bf16", {avx512::kActivations, avx512bf16::kActivations},
                {avx512vnni::kIntegerProducts, avx512bf16::kBf16Products, avx512::kFloatProducts,
                 avx512::kExactProducts},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention);
+               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512bf16::kPeaks);
   return a.table;
 }
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <limits>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -110,16 +111,53 @@ class AffinityMask {
   bool valid_ = false;
 };
 
+/// The items that a worker has still to do: [begin, end). It takes them from the
+/// front; a worker that has none left takes half of another's from the back, so that
+/// everyone walks over few long stretches (memory is read a third faster than in
+/// stretches of 100 KB) and still all end together. A worker that came too late for a
+/// loop finds its items gone.
+class alignas(64) Share {
+ public:
+  void set(std::uint64_t begin, std::uint64_t end) {
+    span_.store(begin << 32 | end, std::memory_order_relaxed);
+  }
+  /// The first item, or -1.
+  std::int64_t take() {
+    std::uint64_t span = span_.load(std::memory_order_relaxed);
+    while (begin_of(span) < end_of(span))
+      if (span_.compare_exchange_weak(span, span + kBeginOne, std::memory_order_relaxed))
+        return static_cast<std::int64_t>(begin_of(span));
+    return -1;
+  }
+  /// Moves the second half of the other's items here. False if there are none.
+  bool take_half_of(Share& other) {
+    std::uint64_t span = other.span_.load(std::memory_order_relaxed);
+    while (begin_of(span) < end_of(span)) {
+      const std::uint64_t middle = begin_of(span) + (end_of(span) - begin_of(span)) / 2;
+      if (other.span_.compare_exchange_weak(span, begin_of(span) << 32 | middle,
+                                            std::memory_order_relaxed)) {
+        set(middle, end_of(span));
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  static constexpr std::uint64_t kBeginOne = std::uint64_t{1} << 32;
+  static std::uint64_t begin_of(std::uint64_t span) { return span >> 32; }
+  static std::uint64_t end_of(std::uint64_t span) { return span & 0xffffffff; }
+  std::atomic<std::uint64_t> span_{0};
+};
+
 }  // namespace
 
 struct ThreadPool::State {
   // What spinning workers read, and what they need next, share a line.
   alignas(64) std::atomic<std::uint32_t> gate{0};
-  std::int64_t items = 0;
   void* context = nullptr;
   Trampoline call = nullptr;
-
-  alignas(64) std::atomic<std::int64_t> next{0};
+  std::vector<Share> shares;  ///< by worker
 
   alignas(64) std::atomic<int> sleepers{0};
   std::atomic<std::uint32_t> caller_sleeps{0};
@@ -132,6 +170,7 @@ struct ThreadPool::State {
   std::vector<std::thread> threads;
 
   void start(int count);
+  void share_out(std::int64_t items);
   void work(int worker);
   void worker_main(int worker);
   std::uint32_t await_loop(std::uint32_t seen);
@@ -153,6 +192,7 @@ void ThreadPool::State::start(int count) {
   }
   pthread_sigmask(SIG_SETMASK, &blocked, &before);
   threads.reserve(static_cast<std::size_t>(count - 1));
+  shares = std::vector<Share>(static_cast<std::size_t>(count));
   for (int worker = 1; worker < count; ++worker) {
     try {
       threads.emplace_back([this, worker] { worker_main(worker); });
@@ -163,11 +203,23 @@ void ThreadPool::State::start(int count) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+void ThreadPool::State::share_out(std::int64_t items) {
+  RIDGELINE_CHECK(items <= std::numeric_limits<std::int32_t>::max());
+  const std::size_t workers = threads.size() + 1;
+  for (std::size_t i = 0; i < workers; ++i)
+    shares[i].set(static_cast<std::size_t>(items) * i / workers,
+                  static_cast<std::size_t>(items) * (i + 1) / workers);
+}
+
 void ThreadPool::State::work(int worker) {
+  const std::size_t workers = threads.size() + 1;
+  const auto self = static_cast<std::size_t>(worker);
+  Share& own = shares[self];
   for (;;) {
-    const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);
-    if (item >= items) return;
-    call(context, item, worker);
+    for (std::int64_t item = own.take(); item >= 0; item = own.take()) call(context, item, worker);
+    std::size_t i = 1;
+    while (i < workers && !own.take_half_of(shares[(self + i) % workers])) ++i;
+    if (i == workers) return;
   }
 }
 
@@ -282,10 +334,9 @@ void ThreadPool::run(std::int64_t items, void* context, Trampoline call) {
       for (std::int64_t item = 0; item < items; ++item) call(context, item, 0);
     } else {
       state.bind_caller();
-      state.items = items;
+      state.share_out(items);
       state.context = context;
       state.call = call;
-      state.next.store(0, std::memory_order_relaxed);
       state.open();
       state.work(0);
       state.gate.fetch_and(~kOpen, std::memory_order_acq_rel);

@@ -29,10 +29,11 @@ class ThreadPool {
   /// Workers, the caller included: fewer than asked for where the system refused a thread.
   int size() const;
 
-  /// Calls body(item, worker) once for every item in [0, items), handed out
-  /// dynamically in ascending order, and returns when all are done. A loop of one
-  /// item, or a pool of one, runs on the caller without waking anyone. The body does
-  /// not throw: an exception that leaves it ends the program.
+  /// Calls body(item, worker) once for every item in [0, items), items < 2^31, and
+  /// returns when all are done. Each worker has a stretch of consecutive items and goes
+  /// through it in ascending order; who ends early takes half of what another has left.
+  /// A loop of one item, or a pool of one, runs on the caller without waking anyone. The
+  /// body does not throw: an exception that leaves it ends the program.
   template <class Body>
   void parallel_for(std::int64_t items, Body&& body) {
     using B = std::remove_reference_t<Body>;

@@ -1,16 +1,12 @@
 // The program as a user runs it: exit codes, sentences on stderr, output.
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "tests/cli/program.h"
 #include "tests/support/random_model.h"
 
 namespace ridgeline {
@@ -21,52 +17,11 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int exit_code = -1;  ///< 128 + signal if killed
-  std::string out, err;
-};
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-/// Runs build/.../ridgeline without a shell.
-Outcome ridgeline(std::vector<std::string> arguments, const std::string& input = "") {
-  const std::string in = test::temporary_path("in"), out = test::temporary_path("out"),
-                    err = test::temporary_path("err");
-  write_file(in, input);
-  arguments.insert(arguments.begin(), RIDGELINE_BINARY_DIR "/ridgeline");
-  std::vector<char*> argv;
-  for (std::string& a : arguments) argv.push_back(a.data());
-  argv.push_back(nullptr);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(open(in.c_str(), O_RDONLY | O_CLOEXEC), 0);
-    dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), 1);
-    dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), 2);
-    execv(argv[0], argv.data());
-    _exit(127);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  Outcome o{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out),
-            read_file(err)};
-  for (const std::string& path : {in, out, err}) std::remove(path.c_str());
-  return o;
-}
-
-/// One sentence on stderr, exit code 1, nothing on stdout.
-void expect_error(const Outcome& o, const std::string& part) {
-  EXPECT_EQ(o.exit_code, 1) << o.err;
-  EXPECT_THAT(o.err, HasSubstr(part));
-  EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
-  EXPECT_EQ(o.out, "");
-}
+using test::expect_error;
+using test::Outcome;
+using test::read_file;
+using test::ridgeline;
+using test::write_file;
 
 class Cli : public testing::Test {
  protected:
@@ -158,7 +113,7 @@ TEST_F(Cli, InspectSaysWhatTheFileNeeds) {
   EXPECT_THAT(ridgeline({"inspect", model_}).out, AllOf(HasSubstr("Q4_0"), HasSubstr("tokenizer")));
 }
 
-TEST_F(Cli, EvalAndBenchPrintFigures) {
+TEST_F(Cli, EvalPrintsFigures) {
   const std::string text = test::temporary_path("text.txt");
   write_file(text, std::string(300, 'a'));
   const Outcome eval =
@@ -166,11 +121,6 @@ TEST_F(Cli, EvalAndBenchPrintFigures) {
   ASSERT_EQ(eval.exit_code, 0) << eval.err;
   EXPECT_GT(json::parse(eval.out)["nll"], 0.0);
   EXPECT_EQ(json::parse(eval.out)["predicted_tokens"], 4 * 31);  // 4 windows, second halves
-  const Outcome bench =
-      ridgeline({"bench", "model", "-m", model_, "-p", "32", "-n", "4", "-r", "2", "--json"});
-  ASSERT_EQ(bench.exit_code, 0) << bench.err;
-  EXPECT_GT(json::parse(bench.out)["prefill_tokens_per_second"], 0.0);
-  EXPECT_GT(json::parse(bench.out)["decode_tokens_per_second"], 0.0);
   std::remove(text.c_str());
 }
 

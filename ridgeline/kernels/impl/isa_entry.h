@@ -40,6 +40,11 @@ struct WeightKernels {
   int count;
 };
 
+struct PeakKernels {
+  const PeakKernel* kernels;
+  int count;
+};
+
 // kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
 // use those of the family that they extend.
 #define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)   \
@@ -52,6 +57,19 @@ RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx2)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx512)
 #undef RIDGELINE_DECLARE_VECTOR_KERNELS
+
+// kernels/<isa>/peak.cpp: every ISA has its own.
+#define RIDGELINE_DECLARE_PEAKS(isa) \
+  namespace isa {                    \
+  extern const PeakKernels kPeaks;   \
+  }
+RIDGELINE_DECLARE_PEAKS(generic)
+RIDGELINE_DECLARE_PEAKS(avx2)
+RIDGELINE_DECLARE_PEAKS(avx2vnni)
+RIDGELINE_DECLARE_PEAKS(avx512)
+RIDGELINE_DECLARE_PEAKS(avx512vnni)
+RIDGELINE_DECLARE_PEAKS(avx512bf16)
+#undef RIDGELINE_DECLARE_PEAKS
 
 // kernels/<isa>/activations.cpp, float_products.cpp (float weights, and the exact
 // treatment of quantized ones) and integer_products.cpp.

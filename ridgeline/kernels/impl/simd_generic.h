@@ -21,6 +21,12 @@ typedef std::int32_t VecI __attribute__((vector_size(32)));
 typedef std::uint32_t VecU __attribute__((vector_size(32)));
 using Mask = VecI;  // all ones or all zeros in each lane
 
+/// By bits: of `m ? a : b` the compiler makes a scalar loop where vectors are narrower.
+RIDGELINE_INLINE VecI select_bits(Mask m, VecI a, VecI b) { return (a & m) | (b & ~m); }
+RIDGELINE_INLINE VecF select(Mask m, VecF if_set, VecF if_clear) {
+  return (VecF)select_bits(m, (VecI)if_set, (VecI)if_clear);
+}
+
 // --- floats -------------------------------------------------------------------
 
 RIDGELINE_INLINE VecF splat(float x) { return VecF{x, x, x, x, x, x, x, x}; }
@@ -41,8 +47,8 @@ RIDGELINE_INLINE VecF fma(VecF a, VecF b, VecF c) { return a * b + c; }
 /// c - a b
 RIDGELINE_INLINE VecF fnma(VecF a, VecF b, VecF c) { return c - a * b; }
 /// The second operand where either is NaN (x86's rule, in every ISA).
-RIDGELINE_INLINE VecF max(VecF a, VecF b) { return a > b ? a : b; }
-RIDGELINE_INLINE VecF min(VecF a, VecF b) { return a < b ? a : b; }
+RIDGELINE_INLINE VecF max(VecF a, VecF b) { return select(a > b, a, b); }
+RIDGELINE_INLINE VecF min(VecF a, VecF b) { return select(a < b, a, b); }
 
 // --- integers -----------------------------------------------------------------
 
@@ -73,7 +79,7 @@ template <int n>
 RIDGELINE_INLINE VecI shift_right_signed(VecI a) {
   return a >> n;
 }
-RIDGELINE_INLINE VecI max(VecI a, VecI b) { return a > b ? a : b; }
+RIDGELINE_INLINE VecI max(VecI a, VecI b) { return select_bits(a > b, a, b); }
 /// The lowest byte of each lane.
 RIDGELINE_INLINE void store_low_bytes(void* p, VecI v) {
   std::uint8_t bytes[kLanes];
@@ -103,7 +109,6 @@ RIDGELINE_INLINE VecI to_int(VecF a) {
 RIDGELINE_INLINE Mask less(VecF a, VecF b) { return a < b; }
 /// Lanes 0..n-1; n may be below 0 or above kLanes.
 RIDGELINE_INLINE Mask first_lanes(int n) { return VecI{0, 1, 2, 3, 4, 5, 6, 7} < splat_i(n); }
-RIDGELINE_INLINE VecF select(Mask m, VecF if_set, VecF if_clear) { return m ? if_set : if_clear; }
 /// Touches only the first n floats; the other lanes are 0.
 RIDGELINE_INLINE VecF load_first(const float* p, int n) {
   VecF v = zero_f();
@@ -138,9 +143,10 @@ RIDGELINE_INLINE std::int32_t reduce_max(VecI v) {
 // --- 16-bit floats in memory: kLanes of them ----------------------------------
 
 RIDGELINE_INLINE VecI load_u16(const void* p) {
-  std::uint16_t h[kLanes];
-  std::memcpy(h, p, sizeof h);
-  return VecI{h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]};
+  typedef std::uint16_t Halves __attribute__((vector_size(16)));
+  Halves h;
+  std::memcpy(&h, p, sizeof h);
+  return __builtin_convertvector(h, VecI);
 }
 RIDGELINE_INLINE void store_u16(void* p, VecI v) {
   std::uint16_t h[kLanes];
@@ -148,6 +154,9 @@ RIDGELINE_INLINE void store_u16(void* p, VecI v) {
   std::memcpy(p, h, sizeof h);
 }
 
+/// a < b where b - a cannot overflow. GCC 12 makes a scalar loop of a comparison of
+/// vectors wider than the machine's.
+RIDGELINE_INLINE Mask below(VecI a, VecI b) { return shift_right_signed<31>(a - b); }
 /// The exponent is rebased by 112 in integers; zero and subnormals come out right by
 /// subtracting the implied 2^-14 that the rebased number has too much.
 RIDGELINE_INLINE VecF load_f16(const void* p) {
@@ -157,8 +166,8 @@ RIDGELINE_INLINE VecF load_f16(const void* p) {
   const VecI rebased = magnitude + splat_i(112 << 23);
   const VecI special = rebased + splat_i(112 << 23);
   const VecF small = from_bits(rebased + splat_i(1 << 23)) - from_bits(splat_i(113 << 23));
-  VecI r = exponent == splat_i(0x0f800000) ? special : rebased;
-  r = exponent == splat_i(0) ? bits(small) : r;
+  VecI r = select_bits(below(splat_i(0x0f800000 - 1), exponent), special, rebased);
+  r = select_bits(below(exponent, splat_i(1)), bits(small), r);
   return from_bits(r | shift_left<16>(h & splat_i(0x8000)));
 }
 /// Rounds to nearest even; too large becomes infinity, NaN stays NaN.
@@ -169,8 +178,9 @@ RIDGELINE_INLINE void store_f16(void* p, VecF v) {
   VecI r = shift_right<13>(sub(a, splat_i(112 << 23)) + splat_i(0xfff) + odd);
   // Below 2^-14 the sum with 0.5 has its last bit where a subnormal's is.
   const VecF shifted = from_bits(a) + splat(0.5f);
-  r = a < splat_i(113 << 23) ? bits(shifted) - bits(splat(0.5f)) : r;
-  r = a >= splat_i(143 << 23) ? (a > splat_i(0x7f800000) ? splat_i(0x7e00) : splat_i(0x7c00)) : r;
+  r = select_bits(a < splat_i(113 << 23), bits(shifted) - bits(splat(0.5f)), r);
+  const VecI special = select_bits(a > splat_i(0x7f800000), splat_i(0x7e00), splat_i(0x7c00));
+  r = select_bits(a >= splat_i(143 << 23), special, r);
   store_u16(p, r | shift_right<16>(sign));
 }
 RIDGELINE_INLINE VecF load_bf16(const void* p) { return from_bits(shift_left<16>(load_u16(p))); }
@@ -180,7 +190,7 @@ RIDGELINE_INLINE VecI to_bf16(VecF v) {
   const VecI odd = shift_right<16>(b) & splat_i(1);
   const VecI rounded = add(b, add(odd, splat_i(0x7fff)));
   const VecI nan = (b & splat_i(0x7fffffff)) > splat_i(0x7f800000);
-  return shift_right<16>(nan ? b | splat_i(0x400000) : rounded);
+  return shift_right<16>(select_bits(nan, b | splat_i(0x400000), rounded));
 }
 RIDGELINE_INLINE void store_bf16(void* p, VecF v) { store_u16(p, to_bf16(v)); }
 

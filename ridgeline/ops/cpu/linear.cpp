@@ -92,14 +92,15 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
     const bool prefetch = item.row_end - item.row_begin >= kernel.prefetch_rows;
     for (std::int64_t p = item.panel_begin; p < item.panel_end; ++p)
       for (std::int64_t t = tile_begin; t < tile_end; ++t)
-        run(p, t, 0, k, prefetch && p + 1 < weight.num_panels() ? weight.panel(p + 1) : nullptr);
+        run(p, t, 0, k, prefetch ? weight.panel(p) + kPrefetchAhead : nullptr);
     return;
   }
   for (std::int64_t k_begin = 0; k_begin < k; k_begin += kChunkInputs) {
     const std::int64_t k_end = std::min(k, k_begin + kChunkInputs);
+    const std::size_t ahead = kernel.panel_bytes(k_begin) + kPrefetchAhead;
     for (std::int64_t t = tile_begin; t < tile_end; ++t)
       for (std::int64_t p = item.panel_begin; p < item.panel_end; ++p)
-        run(p, t, k_begin, k_end, nullptr);
+        run(p, t, k_begin, k_end, t == tile_begin ? weight.panel(p) + ahead : nullptr);
   }
 }
 

@@ -1,0 +1,75 @@
+#include "ridgeline/tools/model_cost.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "ridgeline/base/check.h"
+
+namespace ridgeline {
+namespace {
+
+constexpr std::string_view kEmbedding = "token_embd.weight", kHead = "output.weight";
+
+/// Bytes of a matrix in memory, which are its file's but for padding.
+double packed_bytes(const TensorView& tensor, const WeightKernel& kernel, int panel_width) {
+  const std::int64_t panels = (tensor.rows() + panel_width - 1) / panel_width;
+  return static_cast<double>(panels) * static_cast<double>(kernel.panel_bytes(tensor.cols()));
+}
+
+/// Does a row without logits skip this tensor?
+bool only_for_logits(std::string_view name, std::string_view last_layer) {
+  if (name == kEmbedding || name == kHead) return true;  // tied or not, as the head
+  if (!name.starts_with(last_layer)) return false;
+  name.remove_prefix(last_layer.size());
+  return name.starts_with("attn_output") || name.starts_with("ffn_");
+}
+
+}  // namespace
+
+ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
+                     const KernelTable& kernels, bool exact, double kv_bytes) {
+  ModelCost cost;
+  cost.kv_bytes = kv_bytes;
+  cost.attention_ops = 4.0 * config.layers * config.q_size();
+  const bool untied = std::ranges::find(tensors, kHead, &TensorView::name) != tensors.end();
+  const std::string last_layer = fmt::format("blk.{}.", config.layers - 1);
+  for (const TensorView& tensor : tensors) {
+    if (tensor.shape.size() != 2 || (untied && tensor.name == kEmbedding)) continue;
+    const WeightKernel* kernel = find_weight_kernel(kernels, tensor.dtype, exact);
+    RIDGELINE_CHECK(kernel != nullptr);  // the model was loaded
+    const bool skipped = only_for_logits(tensor.name, last_layer);
+    (skipped ? cost.per_logit_row : cost.per_row).ops_of(arithmetic_of(kernel->activation)) +=
+        2.0 * static_cast<double>(tensor.elements());
+    (skipped ? cost.per_logit_pass : cost.per_pass).bytes +=
+        packed_bytes(tensor, *kernel, kernels.panel_width);
+  }
+  return cost;
+}
+
+Cost ModelCost::of(const Pass& pass) const {
+  double rows = 0, logit_rows = 0, pairs = 0, positions = 0;
+  for (const Pass::Part& part : pass.parts) {
+    const auto n = static_cast<double>(part.rows), first = static_cast<double>(part.position);
+    rows += n;
+    logit_rows += part.logits ? 1 : 0;
+    pairs += n * (first + (n + 1) / 2);  // the row at position p sees p + 1 of them
+    positions += first + n + n;          // read, and written
+  }
+  Cost cost = per_pass;
+  cost += per_row * rows;
+  cost += per_logit_row * logit_rows;
+  if (logit_rows > 0) cost += per_logit_pass;
+  cost.ops_of(Arithmetic::kF32) += attention_ops * pairs;
+  cost.bytes += kv_bytes * positions;
+  return cost;
+}
+
+Cost ModelCost::of(std::span<const Pass> passes) const {
+  Cost sum;
+  for (const Pass& pass : passes) sum += of(pass);
+  return sum;
+}
+
+}  // namespace ridgeline

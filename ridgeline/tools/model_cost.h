@@ -1,0 +1,38 @@
+#pragma once
+
+#include <span>
+
+#include "ridgeline/kernels/kernel_table.h"
+#include "ridgeline/model/model_config.h"
+#include "ridgeline/tensor/tensor_view.h"
+#include "ridgeline/tools/bench_workload.h"
+#include "ridgeline/tools/roofline.h"
+
+namespace ridgeline {
+
+/// What forward passes of a model cost: operations by the arithmetic of the kernels that
+/// do them, bytes by what has to pass between main memory and the caches.
+///
+/// Counted are the matrix products, attention's two (in F32), the weights once per pass,
+/// and K and V once per pass and sequence, read and written. Activations stay in caches,
+/// and a row of an embedding table is nothing beside a weight. Rows whose logits nobody
+/// wants leave the last layer after its attention (Decoder::keep_logit_rows); what they
+/// skip there is not counted either, nor is a head that no row needs.
+struct ModelCost {
+  Cost per_row;              ///< operations of each row
+  Cost per_pass;             ///< bytes of the weights that every pass reads
+  Cost per_logit_row;        ///< further operations of a row whose logits are wanted
+  Cost per_logit_pass;       ///< further bytes of a pass that has such rows
+  double attention_ops = 0;  ///< of one row against one position that it sees
+  double kv_bytes = 0;       ///< of one position, all layers
+
+  Cost of(const Pass& pass) const;
+  Cost of(std::span<const Pass> passes) const;
+};
+
+/// `tensors` are the file's; `exact` is ActivationPrecision::kExact; `kv_bytes` is what a
+/// position takes in the cache.
+ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
+                     const KernelTable& kernels, bool exact, double kv_bytes);
+
+}  // namespace ridgeline
