@@ -192,7 +192,8 @@ TEST_F(PackedCache, LayoutsOfTypesDiffer) {
   ASSERT_TRUE(backend);
   std::set<std::uint64_t> layouts;
   for (const DTypeInfo& type : all_dtypes()) layouts.insert((*backend)->packed_layout(type.dtype));
-  EXPECT_EQ(layouts.size(), all_dtypes().size());
+  // IQ4_NL packs as Q4_0 does: only what its codes mean is different.
+  EXPECT_EQ(layouts.size(), all_dtypes().size() - 1);
 }
 
 TEST_F(PackedCache, ModelsShareAFolder) {
