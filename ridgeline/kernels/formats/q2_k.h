@@ -73,6 +73,16 @@ struct Q2_K {
   static RIDGELINE_INLINE VecI min_bytes(const std::byte* block, int v) {
     return bit_and(shift_right<4>(both_bytes<q>(block, v)), splat_i(0x0f0f0f0f));
   }
+  /// The scale of sub-block i of chunk c.
+  template <int i>
+  static RIDGELINE_INLINE VecI scale(const std::byte* block, int c, int v) {
+    const VecI both = load_i(reload(block + kScalesAt) + static_cast<std::size_t>(c) * kGroupBytes +
+                             v * kVecBytes);
+    if constexpr (i == 0)
+      return bit_and(both, splat_i(15));
+    else
+      return bit_and(shift_right<8 * i>(both), splat_i(15));
+  }
   static RIDGELINE_INLINE void unpack_scales(const std::byte* block,
                                              std::int32_t (*out)[kPanelWidth]) {
     unroll<0, 4>([&](auto q) RIDGELINE_BODY {

@@ -85,6 +85,10 @@ struct SubBlockScales {
 };
 
 constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+/// A chunk has four sub-blocks, whose scales are the bytes of one group: they are taken
+/// out where they are used. Others are unpacked once for a block.
+template <class F>
+inline constexpr bool kScalesOfChunk = F::kSubElements == 16;
 template <class F>
 inline constexpr bool kSumsBeginWithZero = !F::kHasMins && F::kSubElements == 16;
 template <class F>
@@ -125,7 +129,12 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
       }
     });
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
-      const VecI scale = load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
+      const VecI scale = [&]() RIDGELINE_BODY {
+        if constexpr (kScalesOfChunk<F>)
+          return F::template scale<s>(block, c, v);
+        else
+          return load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
+      }();
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
         scaled[r][v] = add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
         compute_now(scaled[r][v]);
@@ -198,7 +207,7 @@ void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::i
   const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
   SubBlockScales scales;
   for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
-    F::unpack_scales(block, scales.lanes);
+    if constexpr (!kScalesOfChunk<F>) F::unpack_scales(block, scales.lanes);
     add_block256<F, kRows>(block, scales, x, c, ahead);
     block += F::kBlockBytes;
     x += kRows * kQ8x256RowBytes;
