@@ -26,7 +26,7 @@ void for_runs(std::span<const PackUnit> units, Body&& body) {
 
 }  // namespace
 
-Result<PackPlan> PackPlan::make(const GgufFile& file, const Backend& backend) {
+Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) {
   PackPlan plan;
   const std::int64_t group = backend.pack_granularity();
   std::map<DType, std::uint64_t> layouts;
@@ -72,11 +72,11 @@ const PackPlan::Place* PackPlan::find(const std::string& tensor) const {
   return it == places_.end() ? nullptr : &it->second;
 }
 
-void will_read(const GgufFile& file, std::span<const PackUnit> units) {
+void will_read(const Checkpoint& file, std::span<const PackUnit> units) {
   for_runs(units, [&](const TensorView& run) { file.will_read(run); });
 }
 
-void release(const GgufFile& file, std::span<const PackUnit> units) {
+void release(const Checkpoint& file, std::span<const PackUnit> units) {
   for_runs(units, [&](const TensorView& run) { file.release(run); });
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
@@ -27,7 +27,7 @@ struct PackUnit {
 class PackPlan {
  public:
   /// Error: the backend has no kernel for a matrix's type.
-  static Result<PackPlan> make(const GgufFile& file, const Backend& backend);
+  static Result<PackPlan> make(const Checkpoint& file, const Backend& backend);
 
   std::size_t bytes() const { return bytes_; }
   std::span<const PackUnit> units() const { return units_; }
@@ -52,7 +52,7 @@ class PackPlan {
 };
 
 /// Tells the file which of its pages will be needed, and which no more.
-void will_read(const GgufFile& file, std::span<const PackUnit> units);
-void release(const GgufFile& file, std::span<const PackUnit> units);
+void will_read(const Checkpoint& file, std::span<const PackUnit> units);
+void release(const Checkpoint& file, std::span<const PackUnit> units);
 
 }  // namespace ridgeline

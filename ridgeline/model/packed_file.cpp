@@ -67,7 +67,8 @@ Result<PackedFile> PackedFile::open(const std::string& path, const PackPlan& pla
   return PackedFile(std::move(file), std::move(checksums));
 }
 
-PackedFile::Fault PackedFile::verify(const PackPlan& plan, const GgufFile& model, Backend& backend,
+PackedFile::Fault PackedFile::verify(const PackPlan& plan, const Checkpoint& model,
+                                     Backend& backend,
                                      const std::function<void(double)>& progress) const {
   const std::span<const std::byte> all = packed(plan);
   std::atomic<bool> is_damaged = false, model_differs = false;
@@ -151,7 +152,7 @@ class PackedFile::Writer {
 };
 
 Result<PackedFile> PackedFile::write(const std::string& path, const PackPlan& plan,
-                                     const GgufFile& model, Backend& backend,
+                                     const Checkpoint& model, Backend& backend,
                                      const std::function<void(double)>& progress) {
   RIDGELINE_TRY(AtomicFile file, AtomicFile::create(path, file_bytes(plan)));
   RIDGELINE_TRY(Writer writer, Writer::create(file, plan));
