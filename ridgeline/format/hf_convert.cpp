@@ -138,7 +138,7 @@ Result<TensorView> mxfp4(const StoredTensor& blocks, const StoredTensor& scales,
   const std::int64_t picked = (rows - first + step - 1) / step;
   TensorView out;
   out.name = blocks.name;
-  out.dtype = static_cast<DType>(39);
+  out.dtype = DType::kMXFP4;
   out.shape.assign(shape.begin(), shape.end() - 3);
   out.shape.insert(out.shape.end(), {picked, row_blocks * kElements});
   out.data = blocks.data.data();
