@@ -17,9 +17,6 @@ bool is_name_start(char c) {
 }
 bool is_number(char c) { return c >= '0' && c <= '9'; }
 
-/// Python's \s on a byte of a tag; templates indent with nothing else.
-bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 int newlines(std::string_view text) {
   return static_cast<int>(std::ranges::count(text, '\n'));
 }

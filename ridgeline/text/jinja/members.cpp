@@ -14,9 +14,21 @@ namespace {
 
 using Kind = Value::Kind;
 
+/// Python's builtin methods take no names for arguments, with these exceptions.
+bool takes_keywords(std::string_view method) {
+  constexpr std::string_view kNames[] = {"split", "rsplit", "splitlines", "expandtabs", "format"};
+  return std::ranges::find(kNames, method) != std::end(kNames);
+}
+
 Value bound(Runtime& runtime, const Value& self, const std::string& name, Method method) {
+  const bool keywords = takes_keywords(name);
   return runtime.function(
-      name, [self, method](Runtime& r, Arguments& arguments) { return method(r, self, arguments); },
+      name,
+      [self, method, keywords, name](Runtime& r, Arguments& arguments) {
+        if (!keywords && !arguments.keyword.empty())
+          throw_type_error(name + "() takes no keyword arguments");
+        return method(r, self, arguments);
+      },
       self);
 }
 
@@ -137,7 +149,8 @@ std::optional<Value> own_item(Runtime& runtime, const Value& value, const Value&
 
 std::int64_t slice_bound(const Value& bound, std::int64_t length, std::int64_t step,
                          bool is_start) {
-  if (bound.is_none()) return (step > 0) == is_start ? (step > 0 ? 0 : length - 1) : (step > 0 ? length : -1);
+  if (bound.is_none() && is_start) return step > 0 ? 0 : length - 1;
+  if (bound.is_none()) return step > 0 ? length : -1;
   if (!bound.is_integral()) {
     require_defined(bound);
     throw_type_error("slice indices must be integers or None or have an __index__ method");

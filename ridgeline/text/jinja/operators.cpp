@@ -23,7 +23,7 @@ constexpr const char* kCompareNames[] = {"==", "!=", "<", "<=", ">", ">=", "in",
                    "' and '" + type_name(b) + "'");
 }
 
-Value checked(bool overflowed, std::int64_t result) {
+Value integer_or_overflow(bool overflowed, const std::int64_t& result) {
   if (overflowed) throw_overflow();
   return Value::integer(result);
 }
@@ -59,11 +59,11 @@ Value integer_binary(BinaryOp op, std::int64_t a, std::int64_t b) {
   std::int64_t result = 0;
   switch (op) {
     case BinaryOp::kAdd:
-      return checked(__builtin_add_overflow(a, b, &result), result);
+      return integer_or_overflow(__builtin_add_overflow(a, b, &result), result);
     case BinaryOp::kSub:
-      return checked(__builtin_sub_overflow(a, b, &result), result);
+      return integer_or_overflow(__builtin_sub_overflow(a, b, &result), result);
     case BinaryOp::kMul:
-      return checked(__builtin_mul_overflow(a, b, &result), result);
+      return integer_or_overflow(__builtin_mul_overflow(a, b, &result), result);
     case BinaryOp::kPow:
       if (b < 0) return float_power(static_cast<double>(a), static_cast<double>(b));
       return integer_power(a, b);
@@ -78,7 +78,7 @@ Value integer_binary(BinaryOp op, std::int64_t a, std::int64_t b) {
                                              static_cast<long double>(b)));
   if (b == -1) {  // the only divisor that can overflow
     if (op == BinaryOp::kMod) return Value::integer(0);
-    return checked(__builtin_sub_overflow(std::int64_t{0}, a, &result), result);
+    return integer_or_overflow(__builtin_sub_overflow(std::int64_t{0}, a, &result), result);
   }
   const std::int64_t quotient = floor_div(a, b);
   return Value::integer(op == BinaryOp::kFloorDiv ? quotient : a - quotient * b);

@@ -30,12 +30,11 @@ Value filter_first(Runtime& runtime, const Value& input, const Arguments& argume
 
 /// reversed() knows sequences, dicts and views, but no generators.
 bool is_reversible(const Value& value) {
-  return has_length(value) && !value.is_undefined() && value.kind() != Value::Kind::kLoop;
+  return has_length(value) && value.kind() != Value::Kind::kLoop;
 }
 
 Value filter_last(Runtime& runtime, const Value& input, const Arguments& arguments) {
   const Parameters none("last", arguments, {});
-  require_defined(input);
   if (!is_reversible(input))
     throw_type_error(std::string("'") + type_name(input) + "' object is not reversible");
   if (input.is_string() || input.is_sequence() || input.kind() == Value::Kind::kRange) {
@@ -51,7 +50,6 @@ Value filter_reverse(Runtime& runtime, const Value& input, const Arguments& argu
   const Parameters none("reverse", arguments, {});
   if (input.is_string())
     return slice(runtime, input, Value(), Value(), Value::integer(-1));
-  require_defined(input);
   if (!is_iterable(input)) throw TemplateError{"argument must be iterable"};
   Values items = items_of(runtime, input);
   std::ranges::reverse(items);
@@ -97,7 +95,7 @@ Value filter_batch(Runtime& runtime, const Value& input, const Arguments& argume
   return runtime.generator(
       [items, pending, count, fill](Runtime& r, Value& batch) {
         Values line;
-        if (*pending) line.push_back(**std::exchange(*pending, std::nullopt));
+        if (*pending) line.push_back(*std::exchange(*pending, std::nullopt));
         for (Value item; items->next(item);) {
           if (static_cast<std::int64_t>(line.size()) == count) {
             *pending = std::move(item);

@@ -68,7 +68,7 @@ bool test_sameas(Runtime&, const Value& input, const Arguments& arguments) {
 template <bool kUpper>
 bool test_case(Runtime& runtime, const Value& input, const Arguments&) {
   const Value text = runtime.string(to_str(runtime, input));
-  return truth(runtime, string_method(kUpper ? "isupper" : "islower")(runtime, text, {}));
+  return truth(runtime, string_method(kUpper ? "isupper" : "islower")(runtime, text, Arguments()));
 }
 
 bool test_filter(Runtime&, const Value& input, const Arguments&) {
