@@ -36,27 +36,27 @@ struct CallArguments {
 
 struct Expr {
   enum class Kind : std::uint8_t {
-    kConst,      ///< value
-    kName,       ///< name; slot once resolved
+    kConst,         ///< value
+    kName,          ///< name; slot once resolved
     kNamespaceRef,  ///< name.attribute as a target of set
     kTuple,
     kList,
-    kDict,       ///< children: key, value, key, value...
+    kDict,  ///< children: key, value, key, value...
     kNegate,
     kPlus,
     kNot,
     kAnd,
     kOr,
-    kBinary,     ///< binary_op of two children
-    kConcat,     ///< ~
-    kCompare,    ///< children[0] compare_ops[0] children[1] compare_ops[1] ...
+    kBinary,       ///< binary_op of two children
+    kConcat,       ///< ~
+    kCompare,      ///< children[0] compare_ops[0] children[1] compare_ops[1] ...
     kConditional,  ///< value, test, otherwise (null: none)
-    kAttribute,  ///< children[0].name
-    kItem,       ///< children[0][children[1]]
-    kSlice,      ///< children[0][start:stop:step], each may be null
-    kCall,       ///< children[0](arguments)
-    kFilter,     ///< children[0] (null: the body of a filter block) | name(arguments)
-    kTest,       ///< children[0] is name(arguments)
+    kAttribute,    ///< children[0].name
+    kItem,         ///< children[0][children[1]]
+    kSlice,        ///< children[0][start:stop:step], each may be null
+    kCall,         ///< children[0](arguments)
+    kFilter,       ///< children[0] (null: the body of a filter block) | name(arguments)
+    kTest,         ///< children[0] is name(arguments)
   };
   enum class Use : std::uint8_t { kLoad, kStore, kParameter };
 
@@ -109,14 +109,14 @@ struct MacroSignature {
 
 struct Stmt {
   enum class Kind : std::uint8_t {
-    kText,         ///< text
-    kOutput,       ///< expressions
-    kIf,           ///< branches: pairs of expressions[i] and bodies[i]; else_body
-    kFor,          ///< target in iterable if test; recursive; body, else_body
-    kSet,          ///< target = expressions[0]
-    kSetBlock,     ///< target = body through expressions[0] (a filter, may be absent)
+    kText,      ///< text
+    kOutput,    ///< expressions
+    kIf,        ///< branches: pairs of expressions[i] and bodies[i]; else_body
+    kFor,       ///< target in iterable if test; recursive; body, else_body
+    kSet,       ///< target = expressions[0]
+    kSetBlock,  ///< target = body through expressions[0] (a filter, may be absent)
     kMacro,
-    kCallBlock,    ///< expressions[0] is the call
+    kCallBlock,  ///< expressions[0] is the call
     kGeneration,
     kFilterBlock,  ///< expressions[0] is the filter
     kWith,         ///< targets[i] = expressions[i]

@@ -86,8 +86,7 @@ void append_formatted(Runtime& runtime, const Value& value, std::string_view spe
   if (spec.align == '=')
     throw TemplateError{"'=' alignment not allowed in string format specifier"};
   std::string text = to_str(runtime, value);
-  if (spec.precision >= 0)
-    text.resize(byte_offset(text, static_cast<std::size_t>(spec.precision)));
+  if (spec.precision >= 0) text.resize(byte_offset(text, static_cast<std::size_t>(spec.precision)));
   if (spec.zero && spec.fill == " ") spec.fill = "0";
   append_padded(spec, text, spec.align == 0 ? '<' : spec.align, out);
 }
@@ -186,7 +185,8 @@ class BraceFormatter {
     }
     for (const auto& [key, value] : arguments_.keyword)
       if (key == name) return value;
-    throw TemplateError{"the format's field '" + std::string(name) + "' is not among the arguments"};
+    throw TemplateError{"the format's field '" + std::string(name) +
+                        "' is not among the arguments"};
   }
 
   Runtime& runtime_;

@@ -71,7 +71,8 @@ bool is_unsafe_dict_method(std::string_view name) {
 }
 
 bool is_unsafe_list_method(std::string_view name) {
-  return is_one_of(name, {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"});
+  return is_one_of(name,
+                   {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"});
 }
 
 }  // namespace ridgeline::jinja

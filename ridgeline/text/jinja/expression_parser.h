@@ -16,7 +16,7 @@ class ExpressionParser {
   ExprPtr parse_expression(bool with_conditional = true);
 
   struct TupleOptions {
-    bool simplified = false;      ///< names and literals only: targets
+    bool simplified = false;  ///< names and literals only: targets
     bool with_conditional = true;
     bool with_namespace = false;  ///< name.attribute is a target too
     bool in_parentheses = false;  ///< an empty tuple is one

@@ -27,8 +27,9 @@ Value filter_abs(Runtime& runtime, const Value& input, const Arguments& argument
   require_defined(input);
   if (!input.is_number())
     throw_type_error(std::string("bad operand type for abs(): '") + type_name(input) + "'");
-  const bool negative = input.kind() == Value::Kind::kFloat ? std::signbit(input.number())
-                                                            : less(runtime, input, Value::integer(0));
+  const bool negative = input.kind() == Value::Kind::kFloat
+                            ? std::signbit(input.number())
+                            : less(runtime, input, Value::integer(0));
   return negative ? negate(input) : plus(input);
 }
 
@@ -179,8 +180,7 @@ Value filter_round(Runtime& runtime, const Value& input, const Arguments& argume
   }
   const Value unit = binary(runtime, BinaryOp::kPow, Value::integer(10), Value::integer(precision));
   const Value scaled = binary(runtime, BinaryOp::kMul, input, unit);
-  const double moved =
-      method == "ceil" ? std::ceil(scaled.number()) : std::floor(scaled.number());
+  const double moved = method == "ceil" ? std::ceil(scaled.number()) : std::floor(scaled.number());
   return binary(runtime, BinaryOp::kDiv, Value::number(moved), unit);
 }
 
@@ -205,8 +205,7 @@ Value filter_filesizeformat(Runtime& runtime, const Value& input, const Argument
 }
 
 Value filter_tojson(Runtime& runtime, const Value& input, const Arguments& arguments) {
-  const Parameters p("tojson", arguments,
-                     {"ensure_ascii", "indent", "separators", "sort_keys"});
+  const Parameters p("tojson", arguments, {"ensure_ascii", "indent", "separators", "sort_keys"});
   JsonStyle style;
   style.ensure_ascii = p.truth(runtime, 0, false);
   style.sort_keys = p.truth(runtime, 3, false);

@@ -74,8 +74,12 @@ std::string print_float(double value, char type, std::int64_t precision, bool al
   constexpr std::int64_t kMaxPrecision = 1000;
   if (precision > kMaxPrecision)
     throw TemplateError{"a precision of " + std::to_string(precision) + " is too large"};
-  const char format[] = {'%', alternate ? '#' : '.', alternate ? '.' : '*', alternate ? '*' : type,
-                         alternate ? type : '\0', '\0'};
+  const char format[] = {'%',
+                         alternate ? '#' : '.',
+                         alternate ? '.' : '*',
+                         alternate ? '*' : type,
+                         alternate ? type : '\0',
+                         '\0'};
   const int digits = precision < 0 ? 6 : static_cast<int>(precision);
   std::string text(2048, '\0');
   const int n = std::snprintf(text.data(), text.size(), format, digits, value);

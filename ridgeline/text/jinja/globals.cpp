@@ -21,8 +21,8 @@ Value make_range(Runtime& runtime, Arguments& arguments) {
   const std::int64_t step = p.integer(2, 1);
   if (step == 0) throw TemplateError{"range() arg 3 must not be zero"};
   // In doubles nothing overflows, and what is near the limit is exact.
-  const double items = (static_cast<double>(stop) - static_cast<double>(start)) /
-                       static_cast<double>(step);
+  const double items =
+      (static_cast<double>(stop) - static_cast<double>(start)) / static_cast<double>(step);
   if (items > static_cast<double>(kMaxRange))
     throw TemplateError{"Range too big. The sandbox blocks ranges larger than MAX_RANGE (" +
                         std::to_string(kMaxRange) + ")."};
@@ -67,8 +67,10 @@ Value make_namespace(Runtime& runtime, Arguments& arguments) {
   const auto attributes = dict_of(runtime, arguments);
   for (const auto& [key, value] : attributes->entries)
     if (key.is_string() && key.text().starts_with('_'))
-      throw TemplateError{"Chat templates cannot store underscore-prefixed attributes on a "
-                          "namespace, but got '" + key.text() + "'"};
+      throw TemplateError{
+          "Chat templates cannot store underscore-prefixed attributes on a "
+          "namespace, but got '" +
+          key.text() + "'"};
   return runtime.make_namespace(*attributes);
 }
 

@@ -44,8 +44,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
     const std::string text = e.what();
     const std::size_t start = text.find("] ");
-    problem_ = start == text.npos ? "error at byte " + std::to_string(position)
-                                  : text.substr(start + 2);
+    problem_ =
+        start == text.npos ? "error at byte " + std::to_string(position) : text.substr(start + 2);
     return false;
   }
 
@@ -93,7 +93,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
 class Writer {
  public:
-  Writer(Runtime& runtime, const JsonStyle& style) : runtime_(runtime), style_(style), out_(runtime) {}
+  Writer(Runtime& runtime, const JsonStyle& style)
+      : runtime_(runtime), style_(style), out_(runtime) {}
 
   Value write(const Value& value) {
     append(value, 0);
@@ -178,8 +179,8 @@ class Writer {
       case Kind::kNone:
         return append_text("null");
       default:
-        throw_type_error(
-            std::string("keys must be str, int, float, bool or None, not ") + type_name(key));
+        throw_type_error(std::string("keys must be str, int, float, bool or None, not ") +
+                         type_name(key));
     }
   }
 

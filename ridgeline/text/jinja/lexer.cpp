@@ -17,9 +17,7 @@ bool is_name_start(char c) {
 }
 bool is_number(char c) { return c >= '0' && c <= '9'; }
 
-int newlines(std::string_view text) {
-  return static_cast<int>(std::ranges::count(text, '\n'));
-}
+int newlines(std::string_view text) { return static_cast<int>(std::ranges::count(text, '\n')); }
 
 /// With \n at every line's end, and without the last of them.
 std::string normalized(std::string_view source) {
@@ -48,7 +46,9 @@ class Lexer {
   }
 
  private:
-  [[noreturn]] void error(std::string message) const { throw TemplateError{std::move(message), line_}; }
+  [[noreturn]] void error(std::string message) const {
+    throw TemplateError{std::move(message), line_};
+  }
   std::string_view rest() const { return std::string_view(source_).substr(at_); }
   void advance(std::size_t bytes) {
     line_ += newlines(rest().substr(0, bytes));
@@ -220,9 +220,10 @@ class Lexer {
 /// Digits with single underscores between them; their count with the underscores.
 std::size_t digit_run(std::string_view text, unsigned base) {
   const auto is_digit_of_base = [base](char c) {
-    const unsigned value = is_number(c)               ? static_cast<unsigned>(c - '0')
-                           : (c | 32) >= 'a' && (c | 32) <= 'f' ? static_cast<unsigned>((c | 32) - 'a' + 10)
-                                                                : 99;
+    const unsigned value = is_number(c) ? static_cast<unsigned>(c - '0')
+                           : (c | 32) >= 'a' && (c | 32) <= 'f'
+                               ? static_cast<unsigned>((c | 32) - 'a' + 10)
+                               : 99;
     return value < base;
   };
   std::size_t n = 0;
@@ -274,12 +275,13 @@ void Lexer::number() {
   if (is_float) {
     double value = 0;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (end.ec == std::errc::result_out_of_range) error("the number " + digits + " is out of range");
+    if (end.ec == std::errc::result_out_of_range)
+      error("the number " + digits + " is out of range");
     push(Type::kFloat, digits, Value::number(value));
   } else {
     std::int64_t value = 0;
-    const auto end =
-        std::from_chars(digits.data(), digits.data() + digits.size(), value, static_cast<int>(base));
+    const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value,
+                                     static_cast<int>(base));
     if (end.ec != std::errc()) error("the integer " + digits.substr(0, 40) + " is beyond 64 bits");
     push(Type::kInteger, digits, Value::integer(value));
   }
@@ -287,8 +289,7 @@ void Lexer::number() {
 }
 
 /// One of Python's escapes behind a backslash; moves `at` past it.
-void append_escape(std::string_view text, std::size_t& at, std::string& out,
-                   const auto& error) {
+void append_escape(std::string_view text, std::size_t& at, std::string& out, const auto& error) {
   const char c = text[at++];
   const auto numeric = [&](std::size_t digits, const char* what) {
     std::uint32_t value = 0;
@@ -329,7 +330,8 @@ void Lexer::string(char quote) {
   const std::string_view text = rest();
   std::size_t end = 1;
   while (end < text.size() && text[end] != quote) end += text[end] == '\\' ? 2 : 1;
-  if (end >= text.size()) error(std::string("unexpected char ") + quote + ": the string does not end");
+  if (end >= text.size())
+    error(std::string("unexpected char ") + quote + ": the string does not end");
   const std::string_view body = text.substr(1, end - 1);
   std::string value;
   for (std::size_t at = 0; at < body.size();) {
@@ -344,9 +346,9 @@ void Lexer::string(char quote) {
 }
 
 void Lexer::symbol(std::string& open_brackets) {
-  constexpr std::string_view kSymbols[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*",
-                                           "%",  "~",  "[",  "]",  "(",  ")",  "{", "}", ">", "<",
-                                           "=",  ".",  ":",  "|",  ",",  ";"};
+  constexpr std::string_view kSymbols[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                           "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                           ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
   for (const std::string_view symbol : kSymbols) {
     if (!rest().starts_with(symbol)) continue;
     constexpr std::string_view kOpen = "([{", kClose = ")]}";

@@ -33,8 +33,8 @@ struct LoopObject final : Object {
   bool peek();
   bool read(Value& item);
 
-  std::optional<Value> after_;         ///< read ahead
-  std::optional<Values> rest_;         ///< read to its end, for the length
+  std::optional<Value> after_;  ///< read ahead
+  std::optional<Values> rest_;  ///< read to its end, for the length
   std::size_t rest_position_ = 0;
   std::optional<std::int64_t> length_;
   std::optional<Values> last_changed_;

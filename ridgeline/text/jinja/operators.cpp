@@ -44,8 +44,7 @@ Value integer_power(std::int64_t base, std::int64_t exponent) {
 }
 
 Value float_power(double base, double exponent) {
-  if (base == 0 && exponent < 0)
-    throw TemplateError{"0.0 cannot be raised to a negative power"};
+  if (base == 0 && exponent < 0) throw TemplateError{"0.0 cannot be raised to a negative power"};
   if (base < 0 && std::isfinite(base) && std::isfinite(exponent) &&
       exponent != std::floor(exponent))
     throw TemplateError{"a negative number to a fractional power is complex"};
@@ -74,8 +73,8 @@ Value integer_binary(BinaryOp op, std::int64_t a, std::int64_t b) {
   }
   if (b == 0) throw TemplateError{"division by zero"};
   if (op == BinaryOp::kDiv)
-    return Value::number(static_cast<double>(static_cast<long double>(a) /
-                                             static_cast<long double>(b)));
+    return Value::number(
+        static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)));
   if (b == -1) {  // the only divisor that can overflow
     if (op == BinaryOp::kMod) return Value::integer(0);
     return integer_or_overflow(__builtin_sub_overflow(std::int64_t{0}, a, &result), result);
@@ -230,15 +229,14 @@ void throw_undefined(const Value& value) {
   if (!undefined.hint.empty()) throw TemplateError{undefined.hint};
   // Names come from the template or the conversation; errors stay readable.
   constexpr std::size_t kShown = 100;
-  std::string name = undefined.name.is_string()  ? "'" + undefined.name.text() + "'"
+  std::string name = undefined.name.is_string()     ? "'" + undefined.name.text() + "'"
                      : undefined.name.is_integral() ? std::to_string(undefined.name.integer())
                                                     : std::string(type_name(undefined.name));
   if (name.size() > kShown) name = name.substr(0, kShown) + "...'";
   if (undefined.object_type == nullptr) throw TemplateError{name + " is undefined"};
   const std::string type = undefined.object_type;
   const std::string object = type == "NoneType" ? "None" : type + " object";
-  if (undefined.name.is_string())
-    throw TemplateError{"'" + object + "' has no attribute " + name};
+  if (undefined.name.is_string()) throw TemplateError{"'" + object + "' has no attribute " + name};
   throw TemplateError{object + " has no element " + name};
 }
 

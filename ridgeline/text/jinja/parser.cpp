@@ -68,7 +68,8 @@ class Parser {
 
   static std::string list_of(const Names& names) {
     std::string text;
-    for (const std::string_view name : names) text += (text.empty() ? "" : " or ") + std::string(name);
+    for (const std::string_view name : names)
+      text += (text.empty() ? "" : " or ") + std::string(name);
     return text;
   }
 
@@ -92,25 +93,20 @@ class Parser {
       StmtPtr (Parser::*parse)();
     };
     constexpr Tag kTags[] = {
-        {"for", &Parser::parse_for},
-        {"if", &Parser::parse_if},
-        {"set", &Parser::parse_set},
-        {"macro", &Parser::parse_macro},
-        {"call", &Parser::parse_call_block},
-        {"filter", &Parser::parse_filter_block},
-        {"with", &Parser::parse_with},
-        {"block", &Parser::parse_block},
-        {"print", &Parser::parse_print},
-        {"generation", &Parser::parse_generation},
-        {"break", &Parser::parse_break},
-        {"continue", &Parser::parse_continue},
+        {"for", &Parser::parse_for},         {"if", &Parser::parse_if},
+        {"set", &Parser::parse_set},         {"macro", &Parser::parse_macro},
+        {"call", &Parser::parse_call_block}, {"filter", &Parser::parse_filter_block},
+        {"with", &Parser::parse_with},       {"block", &Parser::parse_block},
+        {"print", &Parser::parse_print},     {"generation", &Parser::parse_generation},
+        {"break", &Parser::parse_break},     {"continue", &Parser::parse_continue},
     };
     for (const Tag& tag : kTags)
       if (stream_.is_name(tag.name)) return (this->*tag.parse)();
     const std::string& name = stream_.current().text;
     for (const char* other : {"include", "import", "from", "extends"})
       if (name == other)
-        stream_.fail("{% " + name + " %} needs other templates, and there are none: a chat "
+        stream_.fail("{% " + name +
+                     " %} needs other templates, and there are none: a chat "
                      "template stands for itself");
     if (name == "autoescape") stream_.fail("{% autoescape %} is not supported");
     stream_.fail("unknown tag '" + name + "'" +

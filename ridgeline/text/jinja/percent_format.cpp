@@ -11,7 +11,10 @@ namespace {
 class PercentFormatter {
  public:
   PercentFormatter(Runtime& runtime, const Value& format, const Value& arguments)
-      : runtime_(runtime), out_(runtime), format_(format.text()), markup_(format.string().markup),
+      : runtime_(runtime),
+        out_(runtime),
+        format_(format.text()),
+        markup_(format.string().markup),
         arguments_(arguments) {
     if (arguments.kind() == Value::Kind::kTuple) {
       remaining_ = arguments.items();
@@ -167,9 +170,9 @@ class PercentFormatter {
     } else if (decimal && value.is_number() && std::abs(value.number()) < 9e18) {
       number = static_cast<std::int64_t>(value.number());
     } else {
-      throw_type_error(std::string("%") + type + " format: " +
-                       (decimal ? "a real number" : "an integer") + " is required, not " +
-                       type_name(value));
+      throw_type_error(std::string("%") + type +
+                       " format: " + (decimal ? "a real number" : "an integer") +
+                       " is required, not " + type_name(value));
     }
     spec.type = decimal ? 'd' : type;
     if (spec.zero && spec.align == '>') spec.align = 0;

@@ -133,7 +133,8 @@ Value Runtime::function(std::string name, std::function<Value(Runtime&, Argument
 }
 
 Value Runtime::cycler(Values items) {
-  auto object = count(std::make_shared<CyclerObject>(), kObjectBytes + items.size() * sizeof(Value));
+  auto object =
+      count(std::make_shared<CyclerObject>(), kObjectBytes + items.size() * sizeof(Value));
   object->depth = depth_over(items);
   object->items = std::move(items);
   return {Value::Kind::kCycler, std::move(object)};

@@ -124,9 +124,9 @@ class TextBuilder {
 
  private:
   void take(std::size_t bytes) {
-    runtime_.step_over(bytes);
     runtime_.budget().take(bytes);
     taken_ += bytes;
+    runtime_.step_over(bytes);
   }
   Runtime& runtime_;
   std::string text_;

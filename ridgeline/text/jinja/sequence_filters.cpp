@@ -48,8 +48,7 @@ Value filter_last(Runtime& runtime, const Value& input, const Arguments& argumen
 
 Value filter_reverse(Runtime& runtime, const Value& input, const Arguments& arguments) {
   const Parameters none("reverse", arguments, {});
-  if (input.is_string())
-    return slice(runtime, input, Value(), Value(), Value::integer(-1));
+  if (input.is_string()) return slice(runtime, input, Value(), Value(), Value::integer(-1));
   if (!is_iterable(input)) throw TemplateError{"argument must be iterable"};
   Values items = items_of(runtime, input);
   std::ranges::reverse(items);

@@ -267,9 +267,10 @@ void Interpreter::assign(const Expr& target, const Value& value, Scope& scope) {
   }
   if (target.kind == Expr::Kind::kNamespaceRef) {
     if (target.attribute.starts_with('_'))
-      throw TemplateError{"Chat templates cannot store underscore-prefixed attributes on a "
-                          "namespace, but got '" +
-                          target.attribute + "'"};
+      throw TemplateError{
+          "Chat templates cannot store underscore-prefixed attributes on a "
+          "namespace, but got '" +
+          target.attribute + "'"};
     const Value& ns = scope.at(target.slot);
     if (ns.kind() != Value::Kind::kNamespace)
       throw TemplateError{"cannot assign attribute on non-namespace object"};

@@ -58,8 +58,7 @@ Value split(Runtime& runtime, const Value& self, const Arguments& arguments) {
     return runtime.list(to_values(runtime, self, split_at_spaces(self.text(), most, kFromRight)));
   if (p.text(0).empty()) throw TemplateError{"empty separator"};
   if (kFromRight) step_over_search_from_right(runtime, self.text(), p.text(0));
-  return runtime.list(
-      to_values(runtime, self, split_at(self.text(), p.text(0), most, kFromRight)));
+  return runtime.list(to_values(runtime, self, split_at(self.text(), p.text(0), most, kFromRight)));
 }
 
 Value splitlines(Runtime& runtime, const Value& self, const Arguments& arguments) {
@@ -171,8 +170,8 @@ Value join(Runtime& runtime, const Value& self, const Arguments& arguments) {
   for_each(runtime, p[0], [&](const Value& item) {
     if (n++ > 0) out.append(self.text());
     if (!item.is_string())
-      throw_type_error("sequence item " + std::to_string(n - 1) +
-                       ": expected str instance, " + type_name(item) + " found");
+      throw_type_error("sequence item " + std::to_string(n - 1) + ": expected str instance, " +
+                       type_name(item) + " found");
     out.append(inserted(self, item));
   });
   return out.to_value(self.string().markup);

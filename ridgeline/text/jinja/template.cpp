@@ -1,8 +1,8 @@
 #include "ridgeline/text/jinja/template.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <new>
 
 #include "ridgeline/text/jinja/interpreter.h"
 #include "ridgeline/text/jinja/parser.h"
@@ -14,6 +14,22 @@ namespace {
 tl::unexpected<Error> fail_at(const std::string& name, int line, const std::string& message) {
   const std::string where = line > 0 ? ", line " + std::to_string(line) : "";
   return fail(name + where + ": " + message);
+}
+
+bool scope_uses(const ScopeLayout& scope, std::string_view variable) {
+  return std::ranges::any_of(scope.loads, [variable](const ScopeLoad& load) {
+    return load.kind == ScopeLoad::Kind::kResolve && load.name == variable;
+  });
+}
+
+bool body_uses(const Body& body, std::string_view variable) {
+  return std::ranges::any_of(body, [variable](const StmtPtr& stmt) {
+    for (const ScopeLayout* scope : {&stmt->scope, &stmt->test_scope, &stmt->else_scope})
+      if (scope_uses(*scope, variable)) return true;
+    for (const Body& inner : stmt->bodies)
+      if (body_uses(inner, variable)) return true;
+    return body_uses(stmt->else_body, variable);
+  });
 }
 
 }  // namespace
@@ -43,6 +59,10 @@ Result<std::string> Template::render(const Value& variables, const Limits& limit
   } catch (const TemplateError& e) {
     return fail_at(name_, e.line > 0 ? e.line : line, e.message);
   }
+}
+
+bool Template::uses(std::string_view variable) const {
+  return body_uses(program_->body, variable) || scope_uses(program_->scope, variable);
 }
 
 LocalTime Template::local_time() {

@@ -26,6 +26,9 @@ class Template {
   Result<std::string> render(const Value& variables, const Limits& limits = {},
                              const Clock& clock = local_time) const;
 
+  /// The template reads a variable of this name that it did not set before.
+  bool uses(std::string_view variable) const;
+
   static LocalTime local_time();
 
  private:

@@ -47,8 +47,8 @@ Value filter_title(Runtime& runtime, const Value& input, const Arguments& argume
     const bool breaks = is_break(pieces[i]);
     std::size_t end = i;
     while (end < pieces.size() && is_break(pieces[end]) == breaks) ++end;
-    const char* last = end < pieces.size() ? pieces[end].data()
-                                           : text.text().data() + text.text().size();
+    const char* last =
+        end < pieces.size() ? pieces[end].data() : text.text().data() + text.text().size();
     out.append(to_upper(pieces[i]));
     const char* rest = pieces[i].data() + pieces[i].size();
     out.append(to_lower({rest, static_cast<std::size_t>(last - rest)}));

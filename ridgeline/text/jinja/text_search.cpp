@@ -49,7 +49,8 @@ std::vector<std::string_view> split_at_spaces(std::string_view text, std::int64_
     const std::string_view last = words[words.size() - cuts - 1];
     const char* end = last.data() + last.size();
     words.erase(words.begin(), words.end() - static_cast<std::ptrdiff_t>(cuts));
-    words.insert(words.begin(), std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
+    words.insert(words.begin(),
+                 std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
   } else {
     const char* start = words[cuts].data();
     words.resize(cuts);

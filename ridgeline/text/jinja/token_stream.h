@@ -56,7 +56,9 @@ class TokenStream {
   [[noreturn]] void unexpected(const std::string& expected) const {
     fail("expected " + expected + ", got " + describe(current()));
   }
-  [[noreturn]] void fail(std::string message) const { throw TemplateError{std::move(message), line()}; }
+  [[noreturn]] void fail(std::string message) const {
+    throw TemplateError{std::move(message), line()};
+  }
 
  private:
   std::vector<Token> tokens_;

@@ -147,8 +147,8 @@ std::vector<std::string_view> split_code_points(std::string_view text) {
 
 bool is_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
 }
 bool is_printable(char32_t c) {
   return c < 0x80 ? c >= 0x20 && c < 0x7F : !contains(kUnprintableRanges, c);
@@ -225,7 +225,8 @@ std::string swap_case(std::string_view text) {
 }
 
 std::string_view strip_spaces(std::string_view text, Ends ends) {
-  return strip(text, ends, [](std::string_view piece) { return is_space(first_code_point(piece)); });
+  return strip(text, ends,
+               [](std::string_view piece) { return is_space(first_code_point(piece)); });
 }
 
 std::string_view strip_characters(std::string_view text, std::string_view characters, Ends ends) {

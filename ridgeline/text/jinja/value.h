@@ -63,7 +63,7 @@ class Value {
     kList,
     kTuple,
     kDict,
-    kDictView,   ///< of keys(), values() and items()
+    kDictView,  ///< of keys(), values() and items()
     kRange,
     kGenerator,  ///< what map, select and the like give: to be gone through once
     kNamespace,
@@ -133,8 +133,8 @@ class Value {
 
 struct StringObject final : Object {
   std::string text;
-  bool markup = false;      ///< what |safe and |escape give: joins escape what they meet
-  std::size_t length = 0;   ///< in code points
+  bool markup = false;     ///< what |safe and |escape give: joins escape what they meet
+  std::size_t length = 0;  ///< in code points
   bool is_ascii() const { return length == text.size(); }
 };
 
