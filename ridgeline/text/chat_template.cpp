@@ -62,6 +62,36 @@ constexpr ThinkingTags kThinkingTags[] = {
 
 }  // namespace
 
+Result<ChatInput> parse_chat_input(std::string_view json) {
+  RIDGELINE_TRY(const Value value, jinja::parse_json(json, "the conversation"));
+  ChatInput input;
+  if (value.kind() == Value::Kind::kList) {
+    input.messages = json;
+    return input;
+  }
+  if (!value.is_dict() || value.dict().find("messages") == nullptr)
+    return fail("the conversation: expected an array of messages, or an object with \"messages\"");
+  jinja::Runtime runtime({}, nullptr);
+  for (const auto& [key, field] : value.dict().entries) {
+    const std::string& name = key.text();
+    if (name == "add_generation_prompt") {
+      if (!field.is_bool())
+        return fail("the conversation: add_generation_prompt: expected true or false");
+      input.add_generation_prompt = field.integer() != 0;
+      continue;
+    }
+    std::string text = jinja::to_json(runtime, field, {}).text();
+    if (name == "messages") {
+      input.messages = std::move(text);
+    } else if (name == "tools") {
+      input.tools = std::move(text);
+    } else {
+      input.variables.emplace_back(name, std::move(text));
+    }
+  }
+  return input;
+}
+
 Result<ChatTemplate> ChatTemplate::parse(std::string source, std::string bos_token,
                                          std::string eos_token, std::string name) {
   RIDGELINE_TRY(jinja::Template parsed, jinja::Template::parse(source, std::move(name)));

@@ -23,6 +23,10 @@ struct ChatInput {
   std::vector<std::pair<std::string, std::string>> variables;
 };
 
+/// From JSON: an array of messages, or an object with `messages` and, if it likes, `tools`,
+/// `add_generation_prompt` and further variables.
+Result<ChatInput> parse_chat_input(std::string_view json);
+
 /// Texts around a model's reasoning.
 struct ThinkingTags {
   std::string_view open, close;
