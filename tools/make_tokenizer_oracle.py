@@ -179,6 +179,23 @@ RULES = [("\uff21", "A"), ("\uff22", "B"), ("\uff13", "3"), ("\u00bd", "1\u20442
          ("\ufeff", ""), ("\u2764\ufe0f", "<3 ")]
 
 
+def exact_unigram(processor):
+    """sentencepiece adds scores up in float over the whole text, so that its choice between
+    segmentations of the same sum ("!!" "!" and "!" "!!") is rounding's. The tokenizers library
+    adds in double, which is exact; its ids are taken, if the sums are the same."""
+    size = processor.get_piece_size()
+    exact = Tokenizer(models.Unigram(
+        [(processor.id_to_piece(i), processor.get_score(i)) for i in range(size)], processor.unk_id(),
+        any(processor.is_byte(i) for i in range(size))))
+
+    def encode(text):
+        ids, theirs = exact.encode(processor.normalize(text)).ids, processor.encode(text)
+        score = lambda row: sum(processor.get_score(i) for i in row)
+        assert ids == theirs or abs(score(ids) - score(theirs)) < 1e-4, (text, ids, theirs)
+        return ids
+    return encode
+
+
 def sentencepiece_models():
     rules = OUT / "rules.tsv"
     rules.write_text("".join(
@@ -201,7 +218,10 @@ def sentencepiece_models():
             **options})
         processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
         write(f"{name}.model", model.getvalue())
-        rows[name] = cases(processor.encode, processor.decode, texts)
+        encode = processor.encode
+        if options["model_type"] == "unigram":
+            encode = exact_unigram(processor)
+        rows[name] = cases(encode, processor.decode, texts)
     rules.unlink()
     return {"texts": texts, "vocabularies": rows}
 
