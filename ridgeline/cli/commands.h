@@ -15,6 +15,7 @@ void add_run(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_tokenize(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
+void add_pull(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 
 }  // namespace ridgeline::cli

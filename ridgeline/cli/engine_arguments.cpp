@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/cli/progress.h"
 
 namespace ridgeline::cli {
@@ -49,11 +50,12 @@ void print(const PackedCacheReport& report) {
 }  // namespace
 
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
-  auto* model_option = command.add_option("-m,--model", model, "GGUF file");
+  auto* model_option = command.add_option("-m,--model", model, kModelHelp);
   if (model_required)
     model_option->required();
   else
-    model_option->description("GGUF file (default: the demo model that ships with the source)");
+    model_option->description(
+        fmt::format("{} (default: the demo model that ships with the source)", kModelHelp));
   if (with_context)
     command
         .add_option("-c,--ctx-size", context,
@@ -94,7 +96,7 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
 }
 
 Result<std::string> EngineArguments::model_path() const {
-  return model.empty() ? demo_model_path() : Result<std::string>(model);
+  return model.empty() ? demo_model_path() : resolve_model(model);
 }
 
 Result<EngineOptions> EngineArguments::options() const {
