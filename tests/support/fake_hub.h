@@ -46,11 +46,13 @@ class FakeHub {
   HttpReply operator()(const HttpRequest& request) const {
     if (fault)
       if (std::optional<HttpReply> reply = fault(request)) return *std::move(reply);
-    const std::string api = "/api/models/" + repo, resolve = "/" + repo + "/resolve/" + commit + "/";
+    const std::string api = "/api/models/" + repo,
+                      resolve = "/" + repo + "/resolve/" + commit + "/";
     if (request.path.starts_with(api + "/revision/"))
       return {200, {}, nlohmann::json{{"sha", commit}, {"id", repo}}.dump()};
     if (request.path == api + "/tree/" + commit) return tree(request);
-    if (request.path.starts_with(resolve)) return serve(request, request.path.substr(resolve.size()));
+    if (request.path.starts_with(resolve))
+      return serve(request, request.path.substr(resolve.size()));
     return {404, {{"X-Error-Code", "RepoNotFound"}}};
   }
 

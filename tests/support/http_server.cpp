@@ -134,8 +134,8 @@ void HttpServer::serve(int fd) {
     const HttpReply reply = handler_(*request);
     if (reply.is_silent) break;
     const bool whole = !reply.body_sent;
-    if (!send_all(fd, head_of(reply) + reply.body.substr(0, reply.body_sent.value_or(
-                                                                reply.body.size()))))
+    if (!send_all(
+            fd, head_of(reply) + reply.body.substr(0, reply.body_sent.value_or(reply.body.size()))))
       break;
     char ignored = 0;
     if (reply.stalls) ::recv(fd, &ignored, 1, 0);
