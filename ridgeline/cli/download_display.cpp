@@ -84,8 +84,8 @@ void DownloadDisplay::finish() {
   if (samples_.empty()) return;
   const double seconds = std::chrono::duration<double>(samples_.back().time - start_).count();
   const std::uint64_t bytes = last_.bytes - std::min(last_.bytes_before, last_.bytes);
-  fmt::print(stderr, "ridgeline: downloaded {} in {} ({}), and checked it\n", hub::size_text(bytes),
-             duration_text(seconds),
+  fmt::print(stderr, "ridgeline: downloaded {} in {:.1f} s ({}), and checked it\n",
+             hub::size_text(bytes), seconds,
              rate_text(seconds > 0 ? static_cast<double>(bytes) / seconds : 0));
 }
 

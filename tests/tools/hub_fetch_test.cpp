@@ -44,7 +44,6 @@ class HubFetch : public testing::Test {
     settings_.cache_folder = folder_;
     settings_.token_path = "/home/me/token";
     settings_.backoff = std::chrono::milliseconds(1);
-    settings_.stall_timeout = std::chrono::seconds(1);
     settings_.segment_bytes = kSegment;
     settings_.jobs = 4;
     hub_.add(kModel, test::noise(10 * kSegment + 77, 1));
@@ -157,6 +156,7 @@ TEST_F(HubFetch, ASilentServerIsAskedAgain) {
 
 TEST_F(HubFetch, AStalledConnectionIsGivenUp) {
   settings_.jobs = 1;
+  settings_.stall_timeout = std::chrono::seconds(1);
   fault_first(1, [](HttpReply reply, const HttpRequest&) {
     reply.body_sent = 50;
     reply.stalls = true;
@@ -251,7 +251,7 @@ TEST_F(HubFetch, ContentThatStaysDamagedGetsNoName) {
 }
 
 TEST_F(HubFetch, PassingStatusesAreTriedAgain) {
-  std::atomic<int> left = 4;
+  std::atomic<int> left = 3;
   hub_.fault = [&](const HttpRequest&) -> std::optional<HttpReply> {
     const int n = left--;
     if (n <= 0) return std::nullopt;
@@ -479,6 +479,7 @@ TEST_F(HubFetch, OfflineAsksNobody) {
   // As huggingface_hub before 2.4 leaves it: nobody kept the list.
   fs::remove_all(folder_ + "/models--owner--model/trees");
   expect_fetched(fetch(), "model-Q8_0.gguf");
+  EXPECT_THAT(error("hf:owner/model:Q4_0"), HasSubstr("in the cache"));
   EXPECT_THAT(server_.requests(), IsEmpty());
 }
 

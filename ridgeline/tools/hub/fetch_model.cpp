@@ -26,7 +26,11 @@ class Lookup {
       : reference_(reference),
         settings_(settings),
         events_(events),
-        cache_(settings.cache_folder, reference.repo) {}
+        cache_(settings.cache_folder, reference.repo),
+        questions_(settings) {
+    // A download that breaks is worth a minute's patience, a question that nobody hears less.
+    questions_.attempts = std::min(questions_.attempts, 4);
+  }
 
   Result<RepoListing> listing() {
     RIDGELINE_TRY(const std::string commit, find_commit());
@@ -47,6 +51,7 @@ class Lookup {
   const HubSettings& settings_;
   const FetchEvents& events_;
   HubCache cache_;
+  HubSettings questions_;
   bool unreachable_ = false;
 };
 
@@ -58,9 +63,12 @@ Result<std::string> Lookup::find_commit() {
     return not_cached("HF_HUB_OFFLINE forbids to download it");
   }
   // Whoever has the model need not wait long for news of it.
-  HubSettings hasty = settings_;
-  if (cached) hasty.connect_timeout = std::min(hasty.connect_timeout, std::chrono::seconds(5));
-  auto commit = HubApi(hasty).commit_of(reference_, cached ? 1 : 0);
+  HubSettings hasty = questions_;
+  if (cached) {
+    hasty.attempts = 1;
+    hasty.connect_timeout = std::min(hasty.connect_timeout, std::chrono::seconds(5));
+  }
+  auto commit = HubApi(hasty).commit_of(reference_);
   if (commit) return *std::move(commit);
   if (!commit.error().unreachable || !cached) return fail(std::move(commit.error().message));
   unreachable_ = true;
@@ -72,7 +80,7 @@ Result<std::string> Lookup::find_commit() {
 Result<RepoListing> Lookup::find_listing(const std::string& commit) {
   if (std::optional<RepoListing> kept = cache_.listing(commit)) return *std::move(kept);
   if (may_download()) {
-    auto listing = HubApi(settings_).list(reference_.repo, commit);
+    auto listing = HubApi(questions_).list(reference_.repo, commit);
     if (listing) return *std::move(listing);
     if (!listing.error().unreachable) return fail(std::move(listing.error().message));
     RepoListing snapshot = cache_.snapshot_listing(commit);
@@ -147,7 +155,9 @@ Result<std::string> fetch_model(const HubReference& reference, const HubSettings
   const auto choose = [&](const RepoListing& from) -> Result<ModelChoice> {
     auto choice = choose_files(from, reference.selector);
     if (choice) return choice;
-    return fail(fmt::format("{}: {}", reference.repo, choice.error().message));
+    return fail(fmt::format("{}{}: {}", reference.repo,
+                            from.complete ? "" : " (what is in the cache of it)",
+                            choice.error().message));
   };
   RIDGELINE_TRY(ModelChoice choice, choose(listing));
   const auto is_missing = [&](const RepoFile& f) { return !cache.has(listing.commit, f); };

@@ -109,7 +109,7 @@ HubApi::HubApi(const HubSettings& settings)
     : settings_(settings), client_(settings, [&settings] { return settings.stopped(); }) {}
 
 HubResult<HubApi::Page> HubApi::get(const std::string& url, const std::string& repo,
-                                    const std::string& what, int attempts) {
+                                    const std::string& what) {
   const Backoff backoff(settings_);
   for (int failures = 1;; ++failures) {
     Page page;
@@ -141,17 +141,17 @@ HubResult<HubApi::Page> HubApi::get(const std::string& url, const std::string& r
             : fmt::format("{}: cannot reach {}: {}", what, settings_.endpoint, outcome.message);
     if (!passing) return tl::unexpected(HubError{std::move(message)});
     const auto pause = backoff.after(failures, outcome.head);
-    if (!pause || failures == attempts) return tl::unexpected(unreachable(std::move(message)));
+    if (!pause) return tl::unexpected(unreachable(std::move(message)));
     sleep_unless_stopped(settings_, *pause);
   }
 }
 
-HubResult<std::string> HubApi::commit_of(const HubReference& reference, int attempts) {
+HubResult<std::string> HubApi::commit_of(const HubReference& reference) {
   const std::string what = fmt::format("{} at {}", reference.repo, reference.revision);
   RIDGELINE_TRY(const Page page, get(fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint,
                                                  url_encoded(reference.repo, true),
                                                  url_encoded(reference.revision, false)),
-                                     reference.repo, what, attempts));
+                                     reference.repo, what));
   const auto json = nlohmann::json::parse(page.text, nullptr, /*allow_exceptions=*/false);
   std::string commit;
   if (json.is_object())
@@ -171,7 +171,7 @@ HubResult<RepoListing> HubApi::list(const std::string& repo, const std::string& 
   for (int pages = 0; !url.empty(); ++pages) {
     if (pages == kPagesMax || listing.files.size() > kFilesMax)
       return tl::unexpected(HubError{fmt::format("{}: the list of its files has no end", repo)});
-    RIDGELINE_TRY(const Page page, get(url, repo, repo, 0));
+    RIDGELINE_TRY(const Page page, get(url, repo, repo));
     auto files = parse_tree_page(page.text);
     if (!files) return tl::unexpected(HubError{repo + ": " + files.error().message});
     std::ranges::move(*files, std::back_inserter(listing.files));

@@ -39,8 +39,8 @@ class HubApi {
  public:
   explicit HubApi(const HubSettings& settings);
 
-  /// The commit that a branch or tag is at. `attempts`: 0: as the settings say.
-  HubResult<std::string> commit_of(const HubReference& reference, int attempts = 0);
+  /// The commit that a branch or tag is at.
+  HubResult<std::string> commit_of(const HubReference& reference);
   /// Every file at a commit.
   HubResult<RepoListing> list(const std::string& repo, const std::string& commit);
 
@@ -48,8 +48,7 @@ class HubApi {
   struct Page {
     std::string text, next;  ///< "": the last
   };
-  HubResult<Page> get(const std::string& url, const std::string& repo, const std::string& what,
-                      int attempts);
+  HubResult<Page> get(const std::string& url, const std::string& repo, const std::string& what);
   const HubSettings& settings_;
   HttpClient client_;
 };

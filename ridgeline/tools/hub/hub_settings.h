@@ -19,8 +19,9 @@ struct HubSettings {
   std::string ca_folder;
   bool offline = false;
 
-  int jobs = 8;                                   ///< connections at once
-  int attempts = 5;                               ///< in a row without progress
+  int jobs = 8;  ///< connections at once
+  /// In a row without progress: a minute in all.
+  int attempts = 8;
   std::chrono::milliseconds backoff{500};         ///< before the second; doubles from there
   std::chrono::milliseconds backoff_max{60'000};  ///< a server that asks for more is given up
   std::chrono::seconds connect_timeout{10};
