@@ -9,7 +9,7 @@ namespace ridgeline::cli {
 
 /// What -m takes, for its help text.
 inline constexpr const char* kModelHelp =
-    "GGUF file, or hf:owner/repo[:file or quantization] of Hugging Face";
+    "GGUF file, Hugging Face folder, or hf:owner/repo[:file or quantization]";
 
 /// The path that -m means: itself, or, for hf:..., that of the model in the cache, which is
 /// downloaded first where it is not there yet. Asks the hub once for each name.
