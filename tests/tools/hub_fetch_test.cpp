@@ -209,6 +209,22 @@ TEST_F(HubFetch, WithoutRangesABrokenDownloadBeginsAgain) {
   expect_fetched(fetch());
 }
 
+TEST_F(HubFetch, WithoutRangesTriesAreBoundedToo) {
+  // Every try brings more than what elsewhere counts as progress.
+  const std::string big = test::noise(3 << 19, 2);
+  hub_.add("big-Q8_0.gguf", big);
+  settings_.attempts = 3;
+  settings_.jobs = 1;
+  fault_first(1000, [&](HttpReply, const HttpRequest&) {
+    HttpReply reply{200, {}, big};
+    reply.body_sent = 5 << 18;
+    return reply;
+  });
+  EXPECT_THAT(error("hf:owner/model:Q8_0"), HasSubstr("3 tries"));
+  EXPECT_THAT(downloads(), SizeIs(4));
+  EXPECT_FALSE(downloads().back().range());
+}
+
 TEST_F(HubFetch, AnswersOfAnotherRangeAreNotTaken) {
   fault_first(1000, [this](HttpReply reply, const HttpRequest& r) {
     if (r.range()) reply.headers = {{"Content-Range", "bytes 5-9/10"}};

@@ -86,6 +86,30 @@ TEST(TreePage, HostileEntriesAreRefused) {
   }
 }
 
+TEST(TreePage, WhateverComesNamesAreSafe) {
+  const std::string good = entry("folder/some-file.gguf", kSha1, kSha256);
+  std::uint64_t state = 1;
+  const auto random = [&](std::size_t n) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::size_t>(state >> 33) % n;
+  };
+  constexpr char kCharacters[] = "./\\\"{}[],:0a9-u";  // and zero
+  int accepted = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text = good;
+    for (std::size_t n = 1 + random(3); n > 0; --n)
+      text[random(text.size())] = kCharacters[random(sizeof kCharacters)];
+    const auto files = parse_tree_page(text);
+    if (!files) continue;
+    for (const RepoFile& f : *files) {
+      ++accepted;
+      ASSERT_TRUE(is_safe_path(f.path)) << text;
+      ASSERT_TRUE(is_lower_hex(f.hash()) && f.hash().size() >= 40) << text;
+    }
+  }
+  EXPECT_GT(accepted, 1000);
+}
+
 TEST(TreeCache, KeepsWhatTheHubSaid) {
   const RepoListing listing{
       std::string(40, 'c'),

@@ -240,13 +240,14 @@ void Transfer::fetch(HttpClient& client, const Job& job) {
                               },
                               [&](std::span<const std::byte> bytes) {
                                 if (bytes.size() > job.end - at) {
-                                  verdict = Verdict::kWrongLength;
+                                  verdict = job.whole ? Verdict::kWrongLength : Verdict::kNoRanges;
                                   return false;
                                 }
                                 return store(job, at, bytes);
                               }};
   const HttpOutcome outcome = client.get(request, receiver);
   settle(job, at, verdict, outcome);
+  if (at == job.end) job.file->part.begin_writeback(job.begin, job.end);
 }
 
 Verdict Transfer::judge(const Job& job, const HttpHead& head) const {
@@ -273,7 +274,6 @@ bool Transfer::store(const Job& job, std::uint64_t& at, std::span<const std::byt
   }
   at += bytes.size();
   file.received += bytes.size();
-  changed_.notify_one();
   return true;
 }
 
@@ -317,6 +317,7 @@ void Transfer::settle(const Job& job, std::uint64_t at, Verdict verdict,
   }
   if (outcome.kind == HttpOutcome::Kind::kFailed)
     return give_up(fmt::format("{}: cannot be downloaded: {}", name, outcome.message));
+  file.direct_url.clear();  // the hub may know a better one by now
   // Without ranges there is no going on in the middle.
   if (file.single_stream) restart(file);
   count_failure(job, head,
@@ -336,7 +337,7 @@ void Transfer::restart(FileState& file) {
 void Transfer::count_failure(const Job& job, const HttpHead& head, std::string message) {
   FileState& file = *job.file;
   if (job.round != file.round) return;  // broke together with another that was counted
-  if (file.received >= kProgressBytes) file.failures = 0;
+  if (file.received >= kProgressBytes && !file.single_stream) file.failures = 0;
   file.received = 0;
   ++file.failures;
   ++file.round;

@@ -133,12 +133,13 @@ Status PartFile::note(std::uint64_t offset, std::uint64_t bytes) {
     RIDGELINE_TRY_STATUS(write_all(fd_.get(), path_,
                                    size_ + sizeof(Header) + i * sizeof(std::uint64_t),
                                    std::as_bytes(std::span(&there_[i], 1))));
-    // So that the last step has less to wait for.
-    if (is_done(i))
-      ::sync_file_range(fd_.get(), static_cast<off_t>(begin(i)),
-                        static_cast<off_t>(end(i) - begin(i)), SYNC_FILE_RANGE_WRITE);
   }
   return {};
+}
+
+void PartFile::begin_writeback(std::uint64_t begin, std::uint64_t end) const {
+  ::sync_file_range(fd_.get(), static_cast<off_t>(begin), static_cast<off_t>(end - begin),
+                    SYNC_FILE_RANGE_WRITE);
 }
 
 Status PartFile::restart() {

@@ -42,6 +42,8 @@ class PartFile {
   Status read(std::uint64_t offset, std::span<std::byte> bytes) const;
   /// Notes that these bytes are there, as those before them in their segment are.
   Status note(std::uint64_t offset, std::uint64_t bytes);
+  /// Sends a range on its way to the disk, so that publish() has less to wait for.
+  void begin_writeback(std::uint64_t begin, std::uint64_t end) const;
   /// Forgets everything.
   Status restart();
   /// To disk, without what stands behind the content, under its name.
