@@ -479,6 +479,11 @@ TEST_F(HubFetch, WithoutANetworkTheCacheServes) {
   hub_.fault = [](const HttpRequest&) { return HttpReply{503}; };
   expect_fetched(fetch());
   EXPECT_THAT(notes_, HasSubstr("503"));
+  hub_.fault = [](const HttpRequest&) { return HttpReply{200, {}, "<html>Log in</html>"}; };
+  expect_fetched(fetch());
+  EXPECT_THAT(notes_, HasSubstr("does not answer as a Hugging Face hub does"));
+  hub_.fault = [](const HttpRequest&) { return HttpReply{404, {}, ""}; };
+  EXPECT_THAT(error(), HasSubstr("not found"));
 }
 
 TEST_F(HubFetch, OfflineAsksNobody) {

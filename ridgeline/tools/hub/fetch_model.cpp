@@ -67,6 +67,7 @@ Result<std::string> Lookup::find_commit() {
   if (cached) {
     hasty.attempts = 1;
     hasty.connect_timeout = std::min(hasty.connect_timeout, std::chrono::seconds(5));
+    hasty.stall_timeout = std::min(hasty.stall_timeout, std::chrono::seconds(5));
   }
   auto commit = HubApi(hasty).commit_of(reference_);
   if (commit) return *std::move(commit);

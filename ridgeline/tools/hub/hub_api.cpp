@@ -139,7 +139,9 @@ HubResult<HubApi::Page> HubApi::get(const std::string& url, const std::string& r
         outcome.kind == Kind::kAnswered
             ? refusal(outcome.head, settings_, repo, what)
             : fmt::format("{}: cannot reach {}: {}", what, settings_.endpoint, outcome.message);
-    if (!passing) return tl::unexpected(HubError{std::move(message)});
+    // Where nothing was answered, a proxy or a certificate is in the way.
+    if (!passing)
+      return tl::unexpected(HubError{std::move(message), outcome.kind != Kind::kAnswered});
     const auto pause = backoff.after(failures, outcome.head);
     if (!pause) return tl::unexpected(unreachable(std::move(message)));
     sleep_unless_stopped(settings_, *pause);
@@ -158,9 +160,9 @@ HubResult<std::string> HubApi::commit_of(const HubReference& reference) {
     if (const auto sha = json.find("sha"); sha != json.end() && sha->is_string())
       commit = sha->get<std::string>();
   if (!is_commit(commit))
-    return tl::unexpected(HubError{
+    return tl::unexpected(unreachable(
         fmt::format("{}: {} does not answer as a Hugging Face hub does: no commit is named", what,
-                    settings_.endpoint)});
+                    settings_.endpoint)));
   return commit;
 }
 
