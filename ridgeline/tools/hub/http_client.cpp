@@ -143,17 +143,11 @@ HttpClient::HttpClient(const HubSettings& settings, std::function<bool()> cancel
 
 HttpClient::~HttpClient() = default;
 
-HttpOutcome HttpClient::get(const HttpRequest& request, const HttpReceiver& receiver) {
-  HttpOutcome outcome;
+void HttpClient::set_options(const HttpRequest& request) {
   CURL* curl = handle_->curl;
-  if (curl == nullptr) {
-    outcome.message = "libcurl could not be started";
-    return outcome;
-  }
-  // Keeps the connections.
-  curl_easy_reset(curl);
+  const auto seconds = [](std::chrono::seconds time) { return static_cast<long>(time.count()); };
+  curl_easy_reset(curl);  // but for the connections
   handle_->error[0] = '\0';
-  Transfer transfer{curl, &outcome.head, &receiver};
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, handle_->error);
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "ridgeline");
@@ -167,12 +161,10 @@ HttpOutcome HttpClient::get(const HttpRequest& request, const HttpReceiver& rece
   const bool secure = request.url.starts_with("https:");
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT,
-                   static_cast<long>(settings_.connect_timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, seconds(settings_.connect_timeout));
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, kBytesPerSecondMin);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
-                   static_cast<long>(settings_.stall_timeout.count()));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(request.seconds_max.count()));
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, seconds(settings_.stall_timeout));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds(request.seconds_max));
   if (!settings_.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, settings_.ca_file.c_str());
   if (!settings_.ca_folder.empty())
     curl_easy_setopt(curl, CURLOPT_CAPATH, settings_.ca_folder.c_str());
@@ -184,13 +176,24 @@ HttpOutcome HttpClient::get(const HttpRequest& request, const HttpReceiver& rece
   if (request.range)
     curl_easy_setopt(curl, CURLOPT_RANGE,
                      fmt::format("{}-{}", request.range->first, request.range->second).c_str());
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, check_cancelled);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &cancelled_);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+}
+
+HttpOutcome HttpClient::get(const HttpRequest& request, const HttpReceiver& receiver) {
+  HttpOutcome outcome;
+  CURL* curl = handle_->curl;
+  if (curl == nullptr) {
+    outcome.message = "libcurl could not be started";
+    return outcome;
+  }
+  set_options(request);
+  Transfer transfer{curl, &outcome.head, &receiver};
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &outcome.head);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, check_cancelled);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &cancelled_);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 
   const CURLcode code = curl_easy_perform(curl);
   outcome.kind = kind_of(code);

@@ -63,6 +63,8 @@ class HttpClient {
   HttpOutcome get(const HttpRequest& request, const HttpReceiver& receiver);
 
  private:
+  void set_options(const HttpRequest& request);
+
   struct Handle;
   const HubSettings& settings_;
   std::function<bool()> cancelled_;
