@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_tokenize(program, action);
   ridgeline::cli::add_template(program, action);
   ridgeline::cli::add_eval(program, action);
+  ridgeline::cli::add_pull(program, action);
   ridgeline::cli::add_bench(program, action);
 
   try {
