@@ -22,7 +22,8 @@ namespace ridgeline {
 
 struct EngineOptions {
   BackendOptions backend{};
-  std::int64_t context = 0;  ///< positions of one sequence; 0: see default_context()
+  std::int64_t context = 0;  ///< positions of one sequence; 0: what the model was trained for, as
+                             ///< far as kv_memory_bytes or half of the free memory go
   DType kv_type = DType::kF16;
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk

@@ -58,23 +58,23 @@ void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
   const std::int64_t kept = kv.shape().window(layer);
   RIDGELINE_CHECK(params.causal ? kept == 0 || (params.window > 0 && params.window <= kept)
                                 : kept == 0 && params.window == 0);
-  const HeadRuns heads(static_cast<int>(q.cols / kv.shape().head_dim), kv.shape().kv_heads);
-  const int tile_positions = kernels_->attention_tile_positions(heads.most());
+  const HeadTiling heads(static_cast<int>(q.cols / kv.shape().head_dim), kv.shape().kv_heads);
+  const int tile_positions = kernels_->attention_tile_positions(heads.most);
   const auto tiles_of = [&](const SequenceSlice& slice) {
     return (slice.rows + tile_positions - 1) / tile_positions;
   };
 
   std::int64_t items = 0;
-  for (const SequenceSlice& slice : slices) items += heads.count() * tiles_of(slice);
+  for (const SequenceSlice& slice : slices) items += heads.runs() * tiles_of(slice);
 
   const auto work_at = [&](std::int64_t index) {
     auto slice = slices.begin();
-    for (; index >= tiles_of(*slice) * heads.count(); ++slice)
-      index -= tiles_of(*slice) * heads.count();
+    for (; index >= tiles_of(*slice) * heads.runs(); ++slice)
+      index -= tiles_of(*slice) * heads.runs();
     const std::int64_t tiles = tiles_of(*slice);
     // Heads outermost, so that a head's K and V stay in the cache from tile to tile;
     // the longest tile first, so that threads end together.
-    const HeadRuns::Run run = heads[static_cast<int>(index / tiles)];
+    const HeadTiling::Run run = heads.run(static_cast<int>(index / tiles));
     const std::int64_t first = (tiles - 1 - index % tiles) * tile_positions;
     const std::int64_t positions = std::min<std::int64_t>(tile_positions, slice->rows - first);
     const std::int64_t row = slice->first_row + first;
@@ -125,7 +125,7 @@ void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
   }
 
   const std::size_t state_floats =
-      static_cast<std::size_t>(heads.most()) * kernels_->attention_state_floats(kv.shape().v_dim());
+      static_cast<std::size_t>(heads.most) * kernels_->attention_state_floats(kv.shape().v_dim());
   auto* states = reinterpret_cast<float*>(span_states_.data());
   RIDGELINE_CHECK(static_cast<std::size_t>(items * most_spans) * state_floats * sizeof(float) <=
                   span_states_.size());

@@ -31,28 +31,24 @@ inline constexpr int kItemHeads = 48;
 inline constexpr std::int64_t kSerialFloats = 16 << 10;
 
 /// The query heads of every KV head in runs of up to kItemHeads, one item each.
-class HeadRuns {
- public:
+struct HeadTiling {
+  HeadTiling(int query_heads, int cache_heads)
+      : group(query_heads / cache_heads),
+        kv_heads(cache_heads),
+        runs_per_kv_head((group + kItemHeads - 1) / kItemHeads),
+        most(group < kItemHeads ? group : kItemHeads) {}
+
   struct Run {
     int kv_head, first, count;  ///< query heads [first, first + count)
   };
-
-  HeadRuns(int query_heads, int kv_heads)
-      : group_(query_heads / kv_heads),
-        runs_per_kv_head_((group_ + kItemHeads - 1) / kItemHeads),
-        runs_(kv_heads * runs_per_kv_head_) {}
-
-  int count() const { return runs_; }
-  /// Heads of a run.
-  int most() const { return group_ < kItemHeads ? group_ : kItemHeads; }
-  Run operator[](int index) const {
-    const int kv_head = index / runs_per_kv_head_, begin = index % runs_per_kv_head_ * kItemHeads;
-    const int left = group_ - begin;
-    return {kv_head, kv_head * group_ + begin, left < kItemHeads ? left : kItemHeads};
+  int runs() const { return kv_heads * runs_per_kv_head; }
+  Run run(int index) const {
+    const int kv_head = index / runs_per_kv_head, begin = index % runs_per_kv_head * kItemHeads;
+    return {kv_head, kv_head * group + begin, begin + most < group ? most : group - begin};
   }
 
- private:
-  int group_, runs_per_kv_head_, runs_;
+  int group, kv_heads, runs_per_kv_head;
+  int most;  ///< heads of a run
 };
 
 }  // namespace ridgeline
