@@ -27,7 +27,7 @@ Json tensor_json(const TensorView& t) {
 Json to_json(const FileReport& r, const InspectArguments& arguments) {
   Json json{{"file", r.path},
             {"file_bytes", r.file_bytes},
-            {"gguf_version", r.gguf_version},
+            {"format", r.format},
             {"architecture", r.architecture},
             {"parameters", r.parameters},
             {"weight_bytes", r.tensor_bytes}};
@@ -65,8 +65,7 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
 double mebibytes(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 void print(const FileReport& r, const InspectArguments& arguments) {
-  fmt::print("file            {} (GGUF v{}, {:.1f} MiB)\n", r.path, r.gguf_version,
-             mebibytes(r.file_bytes));
+  fmt::print("file            {} ({}, {:.1f} MiB)\n", r.path, r.format, mebibytes(r.file_bytes));
   fmt::print("architecture    {}\n", r.architecture);
   if (r.config && !r.config->name.empty()) fmt::print("name            {}\n", r.config->name);
   fmt::print("parameters      {:.2f} M\n", static_cast<double>(r.parameters) * 1e-6);

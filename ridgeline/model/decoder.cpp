@@ -13,7 +13,7 @@ Decoder::Decoder(ModelConfig config, Backend& backend) : ops_(backend), config_(
   inverse_frequencies_ = config_.rope.inverse_frequencies();
 }
 
-Status Decoder::load(const GgufFile& file, const LoadOptions& options) {
+Status Decoder::load(const Checkpoint& file, const LoadOptions& options) {
   RIDGELINE_TRY(const PackedWeights packed,
                 PackedWeights::load(file, ops_, options.packed_cache, options.progress));
   packed_cache_ = packed.report();

@@ -21,7 +21,7 @@ class Decoder : public Model {
   void head(std::int64_t begin, std::int64_t count, std::span<float> out) final;
 
   /// Everything but the layers, then load_layer() for each of them.
-  Status load(const GgufFile& file, const LoadOptions& options);
+  Status load(const Checkpoint& file, const LoadOptions& options);
 
  protected:
   Decoder(ModelConfig config, Backend& backend);

@@ -19,7 +19,7 @@ Result<std::unique_ptr<Model>> Model::load(const ModelFile& file, Backend& backe
   RIDGELINE_CHECK(options.max_batch_rows > 0 && options.max_logit_rows > 0);
   RIDGELINE_TRY(ModelConfig config, file.config());
   std::unique_ptr<Decoder> model = make_decoder(std::move(config), backend);
-  RIDGELINE_TRY_STATUS(model->load(file.gguf(), options));
+  RIDGELINE_TRY_STATUS(model->load(file.checkpoint(), options));
   return model;
 }
 

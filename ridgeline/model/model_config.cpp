@@ -24,7 +24,7 @@ constexpr std::array kArchitectures{
 /// Typed, bounded reads of "<architecture>.<key>".
 class Reader {
  public:
-  Reader(const GgufFile& file, std::string architecture)
+  Reader(const Checkpoint& file, std::string architecture)
       : file_(file), architecture_(std::move(architecture)) {}
 
   Result<int> integer(std::string_view key, std::int64_t low, std::int64_t high,
@@ -50,11 +50,11 @@ class Reader {
   }
 
  private:
-  const GgufFile& file_;
+  const Checkpoint& file_;
   std::string architecture_;
 };
 
-Status read_rope(const GgufFile& file, const Reader& reader, ModelConfig& config) {
+Status read_rope(const Checkpoint& file, const Reader& reader, ModelConfig& config) {
   RopeConfig& rope = config.rope;
   RIDGELINE_TRY(rope.dims,
                 reader.integer("rope.dimension_count", 2, config.head_dim, config.head_dim));
@@ -92,7 +92,7 @@ Status read_rope(const GgufFile& file, const Reader& reader, ModelConfig& config
   return {};
 }
 
-Result<int> read_vocab_size(const GgufFile& file) {
+Result<int> read_vocab_size(const Checkpoint& file) {
   const TensorView* embedding = file.tensor("token_embd.weight");
   if (embedding == nullptr)
     return fail(fmt::format("{}: tensor 'token_embd.weight' is missing", file.path()));
@@ -128,7 +128,7 @@ std::string supported_architectures() {
   return names;
 }
 
-Result<ModelConfig> read_model_config(const GgufFile& file) {
+Result<ModelConfig> read_model_config(const Checkpoint& file) {
   ModelConfig config;
   RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
   if (!architecture)

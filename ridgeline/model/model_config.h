@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
@@ -48,7 +48,7 @@ struct ModelConfig {
 
 /// Reads and checks the metadata of a GGUF file. Errors name the file, the key, its
 /// value and what was expected.
-Result<ModelConfig> read_model_config(const GgufFile& file);
+Result<ModelConfig> read_model_config(const Checkpoint& file);
 
 /// The architectures that there are, for messages: "llama, qwen2, qwen3".
 std::string supported_architectures();

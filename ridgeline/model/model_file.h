@@ -4,7 +4,7 @@
 #include <string>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/model/model_config.h"
 #include "ridgeline/text/tokenizer.h"
 
@@ -14,17 +14,17 @@ namespace ridgeline {
 /// `model` see of file formats.
 class ModelFile {
  public:
-  /// Errors: those of GgufFile::open.
+  /// Errors: those of open_gguf.
   static Result<ModelFile> open(const std::string& path);
 
-  const std::string& path() const { return gguf_.path(); }
-  Result<ModelConfig> config() const { return read_model_config(gguf_); }
+  const std::string& path() const { return checkpoint_.path(); }
+  Result<ModelConfig> config() const { return read_model_config(checkpoint_); }
   Result<std::unique_ptr<Tokenizer>> tokenizer() const;
-  const GgufFile& gguf() const { return gguf_; }
+  const Checkpoint& checkpoint() const { return checkpoint_; }
 
  private:
-  explicit ModelFile(GgufFile gguf) : gguf_(std::move(gguf)) {}
-  GgufFile gguf_;
+  explicit ModelFile(Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {}
+  Checkpoint checkpoint_;
 };
 
 }  // namespace ridgeline

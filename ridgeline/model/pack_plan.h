@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
@@ -15,10 +15,13 @@ namespace ridgeline {
 /// Some rows of a matrix: what one thread packs at a time.
 struct PackUnit {
   const TensorView* tensor;
-  std::int64_t rows;
-  std::span<const std::byte> source;  ///< in the file
+  std::int64_t first_row, rows;
+  std::span<const std::byte> source;  ///< the part of the file that is read for them
   std::size_t offset;                 ///< of the packed rows, among all packed bytes
   std::size_t bytes;
+
+  /// The rows as the tensor's type has them; valid until this thread's next call.
+  std::span<const std::byte> read() const;
 };
 
 /// All matrices of a file in a backend's layout, one after the other, and the order of
@@ -27,7 +30,7 @@ struct PackUnit {
 class PackPlan {
  public:
   /// Error: the backend has no kernel for a matrix's type.
-  static Result<PackPlan> make(const GgufFile& file, const Backend& backend);
+  static Result<PackPlan> make(const Checkpoint& file, const Backend& backend);
 
   std::size_t bytes() const { return bytes_; }
   std::span<const PackUnit> units() const { return units_; }
@@ -52,7 +55,7 @@ class PackPlan {
 };
 
 /// Tells the file which of its pages will be needed, and which no more.
-void will_read(const GgufFile& file, std::span<const PackUnit> units);
-void release(const GgufFile& file, std::span<const PackUnit> units);
+void will_read(const Checkpoint& file, std::span<const PackUnit> units);
+void release(const Checkpoint& file, std::span<const PackUnit> units);
 
 }  // namespace ridgeline

@@ -7,7 +7,7 @@
 namespace ridgeline {
 namespace {
 
-Result<std::optional<TokenId>> read_id(const GgufFile& file, std::string_view key) {
+Result<std::optional<TokenId>> read_id(const Checkpoint& file, std::string_view key) {
   RIDGELINE_TRY(const auto value, file.integer(key));
   // Converters write 2^32-1 (or -1) for "none".
   if (!value || *value == std::numeric_limits<std::uint32_t>::max() || *value == -1)
@@ -18,7 +18,7 @@ Result<std::optional<TokenId>> read_id(const GgufFile& file, std::string_view ke
   return std::optional<TokenId>(static_cast<TokenId>(*value));
 }
 
-Result<VocabularyData::Kind> read_kind(const GgufFile& file) {
+Result<VocabularyData::Kind> read_kind(const Checkpoint& file) {
   RIDGELINE_TRY(const auto kind, file.string("tokenizer.ggml.model"));
   if (!kind)
     return fail(fmt::format(
@@ -33,7 +33,7 @@ Result<VocabularyData::Kind> read_kind(const GgufFile& file) {
 
 }  // namespace
 
-Result<VocabularyData> read_vocabulary(const GgufFile& file) {
+Result<VocabularyData> read_vocabulary(const Checkpoint& file) {
   VocabularyData data;
   RIDGELINE_TRY(data.kind, read_kind(file));
   RIDGELINE_TRY(const auto pre, file.string("tokenizer.ggml.pre"));
@@ -77,7 +77,7 @@ Result<VocabularyData> read_vocabulary(const GgufFile& file) {
   return data;
 }
 
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const GgufFile& file) {
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& file) {
   RIDGELINE_TRY(VocabularyData data, read_vocabulary(file));
   auto tokenizer = Tokenizer::create(std::move(data));
   if (!tokenizer) return fail(fmt::format("{}: {}", file.path(), tokenizer.error().message));

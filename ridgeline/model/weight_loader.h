@@ -5,7 +5,7 @@
 #include <string>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/model/packed_cache.h"
 #include "ridgeline/ops/backend.h"
 
@@ -15,7 +15,7 @@ namespace ridgeline {
 /// backend. Remembers which names were asked for.
 class WeightLoader {
  public:
-  WeightLoader(const GgufFile& file, const PackedWeights& packed, Backend& backend)
+  WeightLoader(const Checkpoint& file, const PackedWeights& packed, Backend& backend)
       : file_(file), packed_(packed), backend_(backend) {}
 
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
@@ -35,7 +35,7 @@ class WeightLoader {
  private:
   Result<const TensorView*> find(const std::string& name, std::int64_t rows, std::int64_t cols);
 
-  const GgufFile& file_;
+  const Checkpoint& file_;
   const PackedWeights& packed_;
   Backend& backend_;
   std::set<std::string, std::less<>> used_;

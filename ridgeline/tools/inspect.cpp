@@ -10,11 +10,11 @@ std::int64_t FileReport::kv_bytes_per_token(DType type) const {
 
 Result<FileReport> inspect_file(const std::string& path) {
   RIDGELINE_TRY(const ModelFile model, ModelFile::open(path));
-  const GgufFile& file = model.gguf();
+  const Checkpoint& file = model.checkpoint();
   FileReport r;
   r.path = path;
   r.file_bytes = file.file_bytes();
-  r.gguf_version = file.version();
+  r.format = file.format();
   RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
   r.architecture = architecture.value_or("(none)");
   for (const TensorView& t : file.tensors()) {

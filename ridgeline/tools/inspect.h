@@ -21,7 +21,7 @@ struct FileReport {
   };
   std::string path;
   std::size_t file_bytes = 0;
-  std::uint32_t gguf_version = 0;
+  std::string format;  ///< "GGUF v3"
   std::string architecture;
   std::int64_t parameters = 0;
   std::size_t tensor_bytes = 0;

@@ -42,7 +42,7 @@ double tolerance_of(DType dtype) {
 
 /// The F16 model with its matrices encoded as `types` says ("*": the default).
 void quantize(const std::string& from, const std::string& to, const json& types) {
-  auto file = GgufFile::open(from);
+  auto file = open_gguf(from);
   ASSERT_TRUE(file) << file.error().message;
   std::deque<std::vector<std::byte>> storage;
   std::vector<TensorView> tensors;
@@ -124,7 +124,7 @@ TEST_P(LlamaCpp, GivesTheSameGreedyTokens) {
   options.kv_type = DType::kF32;
   auto engine = Engine::load(path, options);
   ASSERT_TRUE(engine) << engine.error().message;
-  const auto file = GgufFile::open(path);
+  const auto file = open_gguf(path);
   const double tolerance = tolerance_of(file->tensor("blk.0.ffn_down.weight")->dtype);
   for (const json& record : records) {
     const auto expected = record["ids"].get<std::vector<TokenId>>();
