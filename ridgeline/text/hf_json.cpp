@@ -172,7 +172,8 @@ class TokenizerBuilder final : public TreeBuilder {
 
 bool TokenizerBuilder::string(std::string& value) {
   switch (in_) {
-    case In::kTree: return TreeBuilder::string(value);
+    case In::kTree:
+      return TreeBuilder::string(value);
     case In::kVocabPair:
       if (num_in_pair_++ != 0) return wrong_form();
       text_ = std::move(value);
@@ -183,9 +184,10 @@ bool TokenizerBuilder::string(std::string& value) {
       const std::size_t space = value.find(' ');
       if (space == std::string::npos || value.find(' ', space + 1) != std::string::npos) {
         return stop("merge " + std::to_string(file_.merges.size()) + " of the model is " +
-                    quoted(value) + "; expected two tokens with a space between them");
+                    ridgeline::quoted(value) + "; expected two tokens with a space between them");
       }
-      add_merge(std::string_view(value).substr(0, space), std::string_view(value).substr(space + 1));
+      add_merge(std::string_view(value).substr(0, space),
+                std::string_view(value).substr(space + 1));
       return true;
     }
     case In::kMergePair:
@@ -198,7 +200,8 @@ bool TokenizerBuilder::string(std::string& value) {
       }
       ++num_in_pair_;
       return true;
-    default: return wrong_form();
+    default:
+      return wrong_form();
   }
 }
 
@@ -223,13 +226,16 @@ bool TokenizerBuilder::start_array(std::size_t size) {
 
 bool TokenizerBuilder::end_array() {
   switch (in_) {
-    case In::kTree: return TreeBuilder::end_array();
+    case In::kTree:
+      return TreeBuilder::end_array();
     case In::kVocabPair:
     case In::kMergePair:
       if (num_in_pair_ != 2) return wrong_form();
       in_ = in_ == In::kVocabPair ? In::kVocabList : In::kMerges;
       return true;
-    default: in_ = In::kTree; return true;
+    default:
+      in_ = In::kTree;
+      return true;
   }
 }
 
@@ -275,16 +281,17 @@ HfPart HfPart::child(const char* key) const {
 tl::unexpected<Error> HfPart::wrong(const char* key, std::string_view expected) const {
   const json* found = find(key);
   const std::string field = name_.empty() ? std::string(key) : name_ + "." + key;
-  if (found == nullptr) return fail("'" + field + "' is missing; expected " + std::string(expected));
+  if (found == nullptr)
+    return fail("'" + field + "' is missing; expected " + std::string(expected));
   const std::string value =
-      found->is_string() ? quoted(found->get_ref<const std::string&>())
+      found->is_string() ? ridgeline::quoted(found->get_ref<const std::string&>())
                          : (found->is_structured() ? "a value of another type" : found->dump());
   return fail("'" + field + "' is " + value + "; expected " + std::string(expected));
 }
 
 tl::unexpected<Error> HfPart::unsupported_type(std::string_view type,
                                                std::string_view supported) const {
-  return fail("the " + name_ + " has the type " + quoted(type) +
+  return fail("the " + name_ + " has the type " + ridgeline::quoted(type) +
               ", which is not supported; supported: " + std::string(supported));
 }
 

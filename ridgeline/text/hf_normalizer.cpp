@@ -3,10 +3,12 @@
 #include <memory>
 #include <utility>
 
+#include "ridgeline/text/bert_characters.h"
+#include "ridgeline/text/bert_normalizer.h"
 #include "ridgeline/text/byte_level_map.h"
 #include "ridgeline/text/hf_json.h"
 #include "ridgeline/text/hf_regex.h"
-#include "ridgeline/text/hf_unicode.h"
+#include "ridgeline/text/hf_text.h"
 #include "ridgeline/text/sentencepiece_normalizer.h"
 
 namespace ridgeline {
@@ -21,8 +23,7 @@ template <class Append>
 void rewrite(std::string& text, Append&& append) {
   std::string output;
   output.reserve(text.size());
-  for_each_character(text,
-                     [&](char32_t c, std::string_view bytes) { append(c, bytes, output); });
+  for_each_character(text, [&](char32_t c, std::string_view bytes) { append(c, bytes, output); });
   text = std::move(output);
 }
 
@@ -34,51 +35,26 @@ void keep_if(std::string& text, Predicate&& keep) {
 }
 
 void lowercase(std::string& text) {
-  rewrite(text, [](char32_t c, std::string_view bytes, std::string& output) {
+  rewrite(text, [](char32_t c, std::string_view, std::string& output) {
     if (c < 0x80) {
-      output += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : static_cast<char>(c);
-    } else if (c == 0x130) {
-      output += "i\u0307";  // the one character whose lower case is two
+      output += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     } else {
-      const char32_t lower = to_lower(c);
-      if (lower == c) {
-        output += bytes;
-      } else {
-        append_utf8(lower, output);
-      }
+      bert::append_lowercase(c, output);
     }
   });
 }
 
 void strip(std::string& text, bool left, bool right) {
-  std::size_t begin = std::string::npos, end = 0;
-  std::size_t at = 0;
+  std::size_t begin = text.size(), end = 0, at = 0;
   for_each_character(text, [&](char32_t c, std::string_view bytes) {
-    if (!is_white_space(c)) {
+    if (!bert::is_white_space(c)) {
       begin = std::min(begin, at);
       end = at + bytes.size();
     }
     at += bytes.size();
   });
-  if (begin == std::string::npos) begin = end = left || right ? 0 : text.size();
-  if (end == 0) {
-    if (left || right) text.clear();
-    return;
-  }
   if (right) text.resize(end);
-  if (left) text.erase(0, begin);
-}
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  std::size_t found = text.find(from);
-  if (found == std::string::npos) return;
-  std::string output;
-  std::size_t at = 0;
-  for (; found != std::string::npos; found = text.find(from, at)) {
-    output.append(text, at, found - at).append(to);
-    at = found + from.size();
-  }
-  text = output.append(text, at);
+  if (left) text.erase(0, std::min(begin, text.size()));
 }
 
 void replace_matches(std::string& text, const HfRegex& regex, std::string_view to) {
@@ -92,44 +68,6 @@ void replace_matches(std::string& text, const HfRegex& regex, std::string_view t
     at = match.end;
   }
   text = output.append(text, at);
-}
-
-bool is_chinese(char32_t c) {
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
-         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B81F) ||
-         (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) ||
-         (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-struct BertOptions {
-  bool clean_text, handle_chinese_chars, strip_accents, lowercase;
-};
-
-// BERT's BasicTokenizer, but for its splitting (Devlin et al. 2018, tokenization.py).
-void normalize_as_bert(std::string& text, const BertOptions& options) {
-  if (options.clean_text) {
-    rewrite(text, [](char32_t c, std::string_view bytes, std::string& output) {
-      if (is_white_space(c)) {
-        output += c == 0x0B || c == 0x0C || c == 0x85 ? "" : " ";
-      } else if (c != 0 && c != kReplacementCharacter && !is_control_or_other(c)) {
-        output += bytes;
-      }
-    });
-  }
-  if (options.handle_chinese_chars) {
-    rewrite(text, [](char32_t c, std::string_view bytes, std::string& output) {
-      if (is_chinese(c)) {
-        output.append(" ").append(bytes).append(" ");
-      } else {
-        output += bytes;
-      }
-    });
-  }
-  if (options.strip_accents) {
-    text = normalize(text, NormalizationForm::kNfd);
-    keep_if(text, [](char32_t c) { return !is_nonspacing_mark(c); });
-  }
-  if (options.lowercase) lowercase(text);
 }
 
 // Marian's and T5's training set cleaning, as SentencePiece's nmt_nfkc has it.
@@ -207,6 +145,9 @@ class HfNormalizerReader {
  public:
   explicit HfNormalizerReader(HfNormalizer& normalizer) : steps_(normalizer.steps_) {}
 
+  // A few steps that each replace a letter by many would make any text too long.
+  static constexpr std::size_t kMaxSteps = 64, kMaxGrowth = 4096;
+
   Status read(const HfPart& part) {
     RIDGELINE_TRY(const std::string type, part.string("type"));
     if (type == "Sequence") {
@@ -220,14 +161,18 @@ class HfNormalizerReader {
  private:
   template <class Function>
   Status add(Function&& function) {
+    if (steps_.size() == kMaxSteps) {
+      return fail("the normalizer has more than " + std::to_string(kMaxSteps) + " steps");
+    }
     steps_.emplace_back(std::forward<Function>(function));
     return {};
   }
 
   Status read_form(const HfPart& part, const std::string& type) {
     using Form = NormalizationForm;
-    for (const auto& [name, form] : {std::pair{"NFC", Form::kNfc}, std::pair{"NFD", Form::kNfd},
-                                     std::pair{"NFKC", Form::kNfkc}, std::pair{"NFKD", Form::kNfkd}}) {
+    for (const auto& [name, form] :
+         {std::pair{"NFC", Form::kNfc}, std::pair{"NFD", Form::kNfd},
+          std::pair{"NFKC", Form::kNfkc}, std::pair{"NFKD", Form::kNfkd}}) {
       if (type != name) continue;
       return add([form = form](std::string& text) { text = normalize(text, form); });
     }
@@ -239,7 +184,8 @@ class HfNormalizerReader {
     if (type == "ByteLevel") {
       return add([](std::string& text) {
         std::string output;
-        for (const char c : text) append_utf8(byte_level_symbol(static_cast<std::uint8_t>(c)), output);
+        for (const char c : text)
+          append_utf8(byte_level_symbol(static_cast<std::uint8_t>(c)), output);
         text = std::move(output);
       });
     }
@@ -260,12 +206,12 @@ class HfNormalizerReader {
     }
     if (type == "Replace") return read_replace(part);
     if (type == "BertNormalizer") {
-      BertOptions options{};
+      BertNormalizerOptions options;
       RIDGELINE_TRY(options.clean_text, part.boolean("clean_text", true));
-      RIDGELINE_TRY(options.handle_chinese_chars, part.boolean("handle_chinese_chars", true));
+      RIDGELINE_TRY(options.space_cjk, part.boolean("handle_chinese_chars", true));
       RIDGELINE_TRY(options.lowercase, part.boolean("lowercase", true));
       RIDGELINE_TRY(options.strip_accents, part.boolean("strip_accents", options.lowercase));
-      return add([options](std::string& text) { normalize_as_bert(text, options); });
+      return add([options](std::string& text) { text = bert_normalize(text, options); });
     }
     if (type == "Precompiled") {
       RIDGELINE_TRY(const std::string base64, part.string("precompiled_charsmap", ""));
@@ -281,11 +227,18 @@ class HfNormalizerReader {
   Status read_replace(const HfPart& part) {
     RIDGELINE_TRY(const HfPart::Pattern pattern, part.pattern("pattern"));
     RIDGELINE_TRY(const std::string content, part.string("content"));
+    if (!pattern.is_regex && pattern.text.empty()) {
+      return fail("the " + part.name() + " replaces an empty string");
+    }
+    const std::size_t replaced_bytes = pattern.is_regex ? 1 : pattern.text.size();
+    growth_ *= content.size() / replaced_bytes + 1;
+    if (content.size() > kMaxGrowth || growth_ > kMaxGrowth) {
+      return fail("the " + part.name() + " may make a text more than " +
+                  std::to_string(kMaxGrowth) + " times as long");
+    }
     if (!pattern.is_regex) {
-      if (pattern.text.empty()) return fail("the " + part.name() + " replaces an empty string");
-      return add([from = pattern.text, content](std::string& text) {
-        replace_all(text, from, content);
-      });
+      return add(
+          [from = pattern.text, content](std::string& text) { replace_all(text, from, content); });
     }
     RIDGELINE_TRY(HfRegex regex, HfRegex::create(pattern.text));
     const auto shared = std::make_shared<const HfRegex>(std::move(regex));
@@ -293,6 +246,7 @@ class HfNormalizerReader {
   }
 
   std::vector<std::function<void(std::string&)>>& steps_;
+  std::size_t growth_ = 1;  // of all that replaces so far
 };
 
 Result<HfNormalizer> HfNormalizer::create(const nlohmann::json& definition) {

@@ -4,9 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "ridgeline/text/bert_characters.h"
 #include "ridgeline/text/byte_level_map.h"
 #include "ridgeline/text/hf_json.h"
-#include "ridgeline/text/hf_unicode.h"
+#include "ridgeline/text/hf_text.h"
 
 namespace ridgeline {
 namespace {
@@ -25,6 +26,9 @@ constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 // Rust's \w, unlike Oniguruma's, has the two joiners.
 constexpr std::string_view kWhitespacePattern = R"([\w\u200C\u200D]+|[^\w\u200C\u200D\s]+)";
+
+// They call each other; real tokenizers have up to six.
+constexpr std::size_t kMaxStages = 64;
 
 enum class Behavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
@@ -80,8 +84,7 @@ class SplitStage : public Stage {
  public:
   SplitStage(Behavior behavior, bool invert) : behavior_(behavior), invert_(invert) {}
 
-  void cut(std::string_view piece, bool is_start, Scratch& scratch,
-           const Sink& sink) const final {
+  void cut(std::string_view piece, bool is_start, Scratch& scratch, const Sink& sink) const final {
     const auto& self = static_cast<const Derived&>(*this);
     std::size_t at = 0;
     if (behavior_ == Behavior::kIsolated || behavior_ == Behavior::kRemoved) {
@@ -191,7 +194,8 @@ class PrependSpace final : public Stage {
  public:
   void cut(std::string_view piece, bool is_start, Scratch&, const Sink& sink) const override {
     if (piece.starts_with(' ')) return sink.take(piece, is_start);
-    const std::string text = " " + std::string(piece);
+    std::string text(1, ' ');
+    text += piece;
     sink.take(text, is_start);
   }
 };
@@ -229,9 +233,8 @@ class Metaspace final : public Stage {
     if (!splits_) return sink.take(text, is_start);
     // A mark belongs to what follows it, up to the next one.
     for (std::size_t begin = 0; begin < text.size();) {
-      std::size_t end = text.find(mark_, begin + (text.compare(begin, mark_.size(), mark_) == 0
-                                                      ? mark_.size()
-                                                      : 0));
+      std::size_t end = text.find(
+          mark_, begin + (text.compare(begin, mark_.size(), mark_) == 0 ? mark_.size() : 0));
       end = std::min(end, text.size());
       sink.take(std::string_view(text).substr(begin, end - begin), is_start && begin == 0);
       begin = end;
@@ -259,18 +262,18 @@ class Reader {
     if (type == "Split") return read_split(part);
     if (type == "Metaspace") return read_metaspace(part);
     if (type == "Whitespace") return add_regex(kWhitespacePattern, Behavior::kRemoved, true);
-    if (type == "WhitespaceSplit") return add_characters(is_white_space, Behavior::kRemoved);
+    if (type == "WhitespaceSplit") return add_characters(bert::is_white_space, Behavior::kRemoved);
     if (type == "Digits") {
       RIDGELINE_TRY(const bool individual, part.boolean("individual_digits", false));
       return add_characters(is_number, individual ? Behavior::kIsolated : Behavior::kContiguous);
     }
     if (type == "Punctuation") {
       RIDGELINE_TRY(const Behavior behavior, read_behavior(part, "Isolated"));
-      return add_characters(is_punctuation, behavior);
+      return add_characters(bert::is_punctuation, behavior);
     }
     if (type == "BertPreTokenizer") {
-      RIDGELINE_TRY_STATUS(add_characters(is_white_space, Behavior::kRemoved));
-      return add_characters(is_punctuation, Behavior::kIsolated);
+      RIDGELINE_TRY_STATUS(add_characters(bert::is_white_space, Behavior::kRemoved));
+      return add_characters(bert::is_punctuation, Behavior::kIsolated);
     }
     if (type == "CharDelimiterSplit") {
       RIDGELINE_TRY(const char32_t delimiter, part.character("delimiter", U' '));
@@ -288,6 +291,9 @@ class Reader {
 
  private:
   Status add(std::unique_ptr<const Stage> stage) {
+    if (stages_.size() == kMaxStages) {
+      return fail("the pre_tokenizer has more than " + std::to_string(kMaxStages) + " stages");
+    }
     stages_.push_back(std::move(stage));
     return {};
   }
@@ -372,8 +378,8 @@ bool HfPreTokenizer::ends_with_byte_map() const {
 }
 void HfPreTokenizer::remove_byte_map() { stages_.pop_back(); }
 
-void HfPreTokenizer::run(std::size_t stage, std::string_view piece, bool is_start,
-                         Scratch& scratch, const Sink& last) const {
+void HfPreTokenizer::run(std::size_t stage, std::string_view piece, bool is_start, Scratch& scratch,
+                         const Sink& last) const {
   if (piece.empty()) return;
   if (stage == stages_.size()) return last.take(piece, is_start);
   struct Next final : Sink {

@@ -41,9 +41,7 @@ HfRegex::~HfRegex() = default;
 HfRegex::Scratch::Scratch() : match_data_(pcre2_match_data_create(1, nullptr)) {
   if (match_data_ == nullptr) throw std::bad_alloc();
 }
-HfRegex::Scratch::~Scratch() {
-  pcre2_match_data_free(static_cast<pcre2_match_data*>(match_data_));
-}
+HfRegex::Scratch::~Scratch() { pcre2_match_data_free(static_cast<pcre2_match_data*>(match_data_)); }
 
 Result<HfRegex> HfRegex::create(std::string_view pattern) {
   RIDGELINE_TRY(const std::string translated, pcre2_from_oniguruma(pattern));
@@ -61,8 +59,8 @@ Result<HfRegex> HfRegex::create(std::string_view pattern) {
   if (compiled->code == nullptr) {
     PCRE2_UCHAR message[160] = {};
     pcre2_get_error_message(error, message, sizeof message);
-    return fail("the regular expression " + quoted(pattern) + " cannot be used: " +
-                reinterpret_cast<const char*>(message));
+    return fail("the regular expression " + quoted(pattern) +
+                " cannot be used: " + reinterpret_cast<const char*>(message));
   }
   // Fails where the system forbids executable memory; the interpreter is left then.
   compiled->has_jit = pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE) == 0;

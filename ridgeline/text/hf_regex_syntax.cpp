@@ -316,10 +316,14 @@ Result<std::optional<Set>> Translator::character_set_escape() {
   at_ += 2;
   const bool negated = c >= 'A' && c <= 'Z';
   switch (negated ? c - 'A' + 'a' : c) {
-    case 's': return std::optional(Set{std::string(kSpaceItems), negated});
-    case 'w': return std::optional(Set{std::string(kWordItems), negated});
-    case 'd': return std::optional(Set{R"(\p{Nd})", negated});
-    default: return std::optional(Set{std::string(kHexItems), negated});
+    case 's':
+      return std::optional(Set{std::string(kSpaceItems), negated});
+    case 'w':
+      return std::optional(Set{std::string(kWordItems), negated});
+    case 'd':
+      return std::optional(Set{R"(\p{Nd})", negated});
+    default:
+      return std::optional(Set{std::string(kHexItems), negated});
   }
 }
 

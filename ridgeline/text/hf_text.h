@@ -6,16 +6,12 @@
 
 #include "ridgeline/text/utf8.h"
 
-// What tokenizer.json's parts ask of Unicode, by utf8proc.
+// What several of tokenizer.json's parts do with text; what they ask of Unicode, utf8proc
+// answers.
 namespace ridgeline {
 
-bool is_white_space(char32_t c);       ///< White_Space
-bool is_number(char32_t c);            ///< Nd, Nl, No
-bool is_mark(char32_t c);              ///< Mn, Mc, Me
-bool is_nonspacing_mark(char32_t c);   ///< Mn
-bool is_punctuation(char32_t c);       ///< ASCII's, and the categories P*
-bool is_control_or_other(char32_t c);  ///< Cc, Cf, Cn, Co, Cs
-char32_t to_lower(char32_t c);         ///< the simple mapping
+bool is_number(char32_t c);  ///< Nd, Nl, No
+bool is_mark(char32_t c);    ///< Mn, Mc, Me
 
 enum class NormalizationForm : std::uint8_t { kNfc, kNfd, kNfkc, kNfkd };
 /// `text` is valid UTF-8.
@@ -24,6 +20,9 @@ std::string normalize(std::string_view text, NormalizationForm form);
 /// How much of `text`, which is valid UTF-8 and not empty, is its first extended
 /// grapheme cluster.
 std::size_t first_grapheme_bytes(std::string_view text);
+
+/// Every occurrence of `from`, which is not empty, from the left.
+void replace_all(std::string& text, std::string_view from, std::string_view to);
 
 /// Calls visit(code_point, its bytes) for each character of valid UTF-8.
 template <class Visit>
