@@ -574,10 +574,16 @@ def expected(tokenizer, read, randoms):
     for text in randoms:
         ids = encode(tokenizer, text)
         result["hashes"] += hash_of(ids)[:4] + fnv1a(tokenizer.decode(ids).encode())[:4]
+    # The library lets a unigram model spell a special token; here none comes out of plain text.
+    specials = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    unknown = encode(tokenizer, "\U0001f9ff")
+    specials -= set(unknown)
     tokenizer.encode_special_tokens = True
     for i, text in enumerate(read):
         ids = encode(tokenizer, text)
-        if ids != result["ids"][i]:
+        if specials & set(ids) and "<" in text:
+            result["unparsed"][str(i)] = None
+        elif ids != result["ids"][i]:
             result["unparsed"][str(i)] = ids
     tokenizer.encode_special_tokens = False
     return result

@@ -47,8 +47,9 @@ bool is_white_space(std::string_view character) {
 
 bool is_word_character(std::string_view character) {
   if (utf8_valid_prefix_bytes(character) != character.size()) return false;
-  // Rust's \w has the two joiners, too.
-  static const Result<HfRegex> regex = HfRegex::create(R"([\w\u200C\u200D])");
+  // Rust's \w, which is not quite Oniguruma's.
+  static const Result<HfRegex> regex =
+      HfRegex::create(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D])");
   RIDGELINE_CHECK(regex.has_value());
   HfRegex::Scratch scratch;
   HfRegex::Matches matches(*regex, character, scratch);
@@ -62,6 +63,12 @@ HfAddedTokens::HfAddedTokens(std::vector<HfAddedToken> tokens, const HfNormalize
     : tokens_(std::move(tokens)),
       raw_(make_automaton(tokens_, false, normalizer)),
       normalized_(make_automaton(tokens_, true, normalizer)) {}
+
+bool HfAddedTokens::is_normalized(TokenId id) const {
+  return std::any_of(tokens_.begin(), tokens_.end(), [id](const HfAddedToken& token) {
+    return token.id == id && token.normalized;
+  });
+}
 
 std::vector<HfAddedTokens::Occurrence> HfAddedTokens::find(const SpecialTokens& automaton,
                                                            std::string_view text,

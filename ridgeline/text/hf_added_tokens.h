@@ -40,6 +40,7 @@ class HfAddedTokens {
   std::vector<Occurrence> find_in_normalized(std::string_view text, bool parse_special) const {
     return find(normalized_, text, parse_special);
   }
+  bool is_normalized(TokenId id) const;
 
  private:
   std::vector<Occurrence> find(const SpecialTokens& automaton, std::string_view text,

@@ -256,4 +256,10 @@ Result<HfNormalizer> HfNormalizer::create(const nlohmann::json& definition) {
   return normalizer;
 }
 
+bool HfNormalizer::keeps_start(std::string_view text) const {
+  std::string first(text.substr(0, text.empty() ? 0 : first_grapheme_bytes(text)));
+  apply(first);
+  return !first.empty();
+}
+
 }  // namespace ridgeline

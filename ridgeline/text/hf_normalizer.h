@@ -3,6 +3,7 @@
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ridgeline/base/result.h"
@@ -21,6 +22,9 @@ class HfNormalizer {
     for (const Step& step : steps_) step(text);
   }
   bool empty() const { return steps_.empty(); }
+  /// Whether what apply() makes of `text` begins with what is made of its first character,
+  /// and not of a later one because that was left out.
+  bool keeps_start(std::string_view text) const;
 
  private:
   using Step = std::function<void(std::string&)>;

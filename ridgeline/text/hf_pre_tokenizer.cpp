@@ -24,8 +24,9 @@ constexpr std::string_view kSupported =
 // GPT-2's, which ByteLevel has built in.
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-// Rust's \w, unlike Oniguruma's, has the two joiners.
-constexpr std::string_view kWhitespacePattern = R"([\w\u200C\u200D]+|[^\w\u200C\u200D\s]+)";
+// Rust's \w, which is not quite Oniguruma's.
+constexpr std::string_view kWhitespacePattern =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D\s]+)";
 
 // They call each other; real tokenizers have up to six.
 constexpr std::size_t kMaxStages = 64;
@@ -240,6 +241,7 @@ class Metaspace final : public Stage {
       begin = end;
     }
   }
+  bool asks_for_start() const override { return prepend_ == Prepend::kFirst; }
 
  private:
   std::string mark_;
@@ -375,6 +377,10 @@ Result<HfPreTokenizer> HfPreTokenizer::create(const nlohmann::json& definition) 
 
 bool HfPreTokenizer::ends_with_byte_map() const {
   return !stages_.empty() && stages_.back()->is_byte_map();
+}
+bool HfPreTokenizer::asks_for_start() const {
+  return std::any_of(stages_.begin(), stages_.end(),
+                     [](const auto& stage) { return stage->asks_for_start(); });
 }
 void HfPreTokenizer::remove_byte_map() { stages_.pop_back(); }
 

@@ -39,8 +39,8 @@ class HfPreTokenizer {
   /// that takes bytes need not be given that text: remove_byte_map() leaves it out.
   bool ends_with_byte_map() const;
   void remove_byte_map();
-  /// Whether the text is cut at all, so that words are short and repeat.
-  bool cuts() const { return !stages_.empty(); }
+  /// Whether `is_start` makes a difference.
+  bool asks_for_start() const;
 
   /// Where pieces go.
   class Sink {
@@ -57,6 +57,7 @@ class HfPreTokenizer {
     virtual void cut(std::string_view piece, bool is_start, HfRegex::Scratch& scratch,
                      const Sink& sink) const = 0;
     virtual bool is_byte_map() const { return false; }
+    virtual bool asks_for_start() const { return false; }
   };
 
  private:

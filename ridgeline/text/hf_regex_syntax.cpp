@@ -22,24 +22,33 @@ constexpr int kMaxClassDepth = 32;
 constexpr std::string_view kSpaceItems =
     R"(\x{9}-\x{D}\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 constexpr std::string_view kWordItems = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// What \w means outside of brackets: with Latin-1's superscripts and fractions.
+constexpr std::string_view kBareWordItems =
+    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
+// With what has become alphabetic, and lower case, after Unicode 14.
+constexpr std::string_view kAlphabeticItems =
+    R"(\p{Alphabetic}\x{363}-\x{36F}\x{C04}\x{F82}\x{F83}\x{1DD3}-\x{1DE6}\x{11080}\x{11081})";
+constexpr std::string_view kAlphanumericItems =
+    R"(\p{Alphabetic}\p{Nd}\x{363}-\x{36F}\x{C04}\x{F82}\x{F83}\x{1DD3}-\x{1DE6}\x{11080}\x{11081})";
 constexpr std::string_view kHexItems = "0-9A-Fa-f";
 
 struct Name {
   std::string_view name, items;
 };
 // POSIX brackets, which \p takes too.
-constexpr std::array<Name, 12> kPosixNames = {{{"alnum", R"(\p{Alphabetic}\p{Nd})"},
-                                               {"alpha", R"(\p{Alphabetic})"},
-                                               {"blank", R"(\p{Zs}\x{9})"},
-                                               {"cntrl", R"(\p{Cc})"},
-                                               {"digit", R"(\p{Nd})"},
-                                               {"lower", R"(\p{Lowercase})"},
-                                               {"punct", R"(\p{P}$+<=>^`|~)"},
-                                               {"space", kSpaceItems},
-                                               {"upper", R"(\p{Uppercase})"},
-                                               {"xdigit", kHexItems},
-                                               {"word", kWordItems},
-                                               {"any", R"(\x{0}-\x{10FFFF})"}}};
+constexpr std::array<Name, 12> kPosixNames = {
+    {{"alnum", kAlphanumericItems},
+     {"alpha", kAlphabeticItems},
+     {"blank", R"(\p{Zs}\x{9})"},
+     {"cntrl", R"(\p{Cc})"},
+     {"digit", R"(\p{Nd})"},
+     {"lower", R"(\p{Lowercase}\x{10FC}\x{A7F2}-\x{A7F4}\x{AB69})"},
+     {"punct", R"(\p{P}\p{S})"},
+     {"space", kSpaceItems},
+     {"upper", R"(\p{Uppercase})"},
+     {"xdigit", kHexItems},
+     {"word", kWordItems},
+     {"any", R"(\x{0}-\x{10FFFF})"}}};
 // PCRE2 knows the short names of the general categories only.
 constexpr std::array<Name, 38> kCategoryNames = {{{"letter", "L"},
                                                   {"casedletter", "L&"},
@@ -290,6 +299,7 @@ Result<Set> Translator::property() {
     name += is_upper ? static_cast<char>(c - 'A' + 'a') : c;
   }
   at_ = end + 1;
+  if (name == "punct") name = "p";  // the brackets of that name have symbols, too
   if (const auto items = look_up(kPosixNames, name); !items.empty()) {
     return Set{std::string(items), negated};
   }
@@ -338,6 +348,12 @@ Result<std::string> Translator::code_point_escape() {
     at_ += 6;
     return "\\x{" + std::string(digits) + "}";
   }
+  if (c == 'x' && in_.substr(at_ + 2).starts_with('{')) {
+    const std::size_t end = in_.find('}', at_);
+    if (end == std::string_view::npos) return wrong("has a \\x{ that does not end");
+    const std::size_t begin = std::exchange(at_, end + 1);
+    return std::string(in_.substr(begin, at_ - begin));
+  }
   at_ += 2;
   if (c == 'v') return std::string("\\x{B}");
   if (c == 'Q' || c == 'E') return std::string(1, c);
@@ -354,12 +370,12 @@ Status Translator::translate_escape() {
   if (at_ + 1 == in_.size()) return wrong("ends with a backslash");
   RIDGELINE_TRY(const auto set, character_set_escape());
   if (set) {
-    out_ += in_brackets(set->items, set->negated);
+    out_ += in_brackets(set->items == kWordItems ? kBareWordItems : set->items, set->negated);
     return {};
   }
   const char c = in_[at_ + 1];
   if (c == 'b' || c == 'B') {
-    const std::string word = in_brackets(kWordItems);
+    const std::string word = in_brackets(kBareWordItems);
     const std::string after = "(?<=" + word + ")", not_after = "(?<!" + word + ")";
     const std::string before = "(?=" + word + ")", not_before = "(?!" + word + ")";
     out_ += c == 'b' ? "(?:" + after + not_before + "|" + not_after + before + ")"

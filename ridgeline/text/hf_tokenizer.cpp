@@ -26,11 +26,7 @@ class HfPipeline final : public TokenizerPipeline {
                                                     const HfVocabulary& vocabulary);
 
   void encode(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const override;
-  Piece piece(const std::string& token, Type token_type) const override {
-    if (token_type == Type::kUnused) return {};
-    const bool is_added = token_type == Type::kControl || token_type == Type::kUserDefined;
-    return decoder_.decode(token, is_added);
-  }
+  Piece piece(TokenId id, const VocabularyData& data) const override;
 
  private:
   struct Session {
@@ -89,6 +85,17 @@ Result<std::unique_ptr<HfPipeline>> HfPipeline::create(const HfTokenizerJson& fi
   return pipeline;
 }
 
+// Of an added token that is looked for in the normalized text the library remembers the
+// normalized content only.
+TokenizerPipeline::Piece HfPipeline::piece(TokenId id, const VocabularyData& data) const {
+  const Type type = data.type(id);
+  if (type == Type::kUnused) return {};
+  const bool is_added = type == Type::kControl || type == Type::kUserDefined;
+  std::string text = data.tokens[static_cast<std::size_t>(id)];
+  if (is_added && added_.is_normalized(id)) normalizer_.apply(text);
+  return decoder_.decode(text, is_added);
+}
+
 void HfPipeline::encode(std::string_view text, bool parse_special,
                         std::vector<TokenId>& ids) const {
   Session session{parse_special, ids, PieceCache(text.size()), {}};
@@ -132,6 +139,7 @@ void HfPipeline::encode_text(std::string_view text, bool is_start, Session& sess
   if (normalizer_.empty()) return encode_normalized(text, is_start, session);
   std::string normalized(text);
   normalizer_.apply(normalized);
+  is_start = is_start && pre_tokenizer_.asks_for_start() && normalizer_.keeps_start(text);
   encode_normalized(normalized, is_start, session);
 }
 

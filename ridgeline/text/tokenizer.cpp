@@ -181,7 +181,7 @@ void Tokenizer::Impl::read_pieces() {
   for (std::size_t i = 0; i < data.tokens.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     if (pipeline) {
-      const auto piece = pipeline->piece(data.tokens[i], data.type(id));
+      const auto piece = pipeline->piece(id, data);
       pieces.bytes() += piece.inside;
       start_pieces.bytes() += piece.at_start;
       are_same = are_same && piece.inside == piece.at_start;

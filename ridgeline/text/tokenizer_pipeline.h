@@ -24,7 +24,7 @@ class TokenizerPipeline {
   struct Piece {
     std::string inside, at_start;
   };
-  virtual Piece piece(const std::string& token, VocabularyData::TokenType type) const = 0;
+  virtual Piece piece(TokenId id, const VocabularyData& data) const = 0;
 
   struct Ends {
     std::vector<TokenId> prefix, suffix;  ///< of every text, if asked for

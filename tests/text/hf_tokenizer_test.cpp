@@ -1,3 +1,5 @@
+#include "ridgeline/text/hf_tokenizer.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -9,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "ridgeline/text/hf_tokenizer.h"
 #include "ridgeline/text/utf8.h"
 
 // Against Hugging Face's tokenizers library (tools/make_hf_tokenizer_oracle.py). Another
@@ -109,9 +110,9 @@ TEST_P(HfTokenizer, DoesAsTheLibraryDoes) {
       expect_same_stream(*tokenizer, ids, special, decoded);
     }
     const auto unparsed = expected["unparsed"].find(std::to_string(i));
+    if (unparsed != expected["unparsed"].end() && unparsed->is_null()) continue;
     EXPECT_EQ(tokenizer->encode(text, {.add_bos = false, .add_eos = false}),
-              unparsed == expected["unparsed"].end() ? ids
-                                                     : unparsed->get<std::vector<TokenId>>());
+              unparsed == expected["unparsed"].end() ? ids : unparsed->get<std::vector<TokenId>>());
   }
   EXPECT_EQ(tokenizer->encode("Hello"), expected["full"].get<std::vector<TokenId>>());
 }
@@ -176,8 +177,7 @@ TEST(HfComponents, DoAsTheLibraryDoes) {
   const json components = read_oracle("components.json");
   ASSERT_GT(components.size(), 50u);
   for (const json& component : components) {
-    const json definition =
-        telling_definition(component["normalizer"], component["pre_tokenizer"]);
+    const json definition = telling_definition(component["normalizer"], component["pre_tokenizer"]);
     SCOPED_TRACE(component["normalizer"].dump() + component["pre_tokenizer"].dump());
     const auto tokenizer = load(definition.dump());
     ASSERT_NE(tokenizer, nullptr);
