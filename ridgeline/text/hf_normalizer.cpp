@@ -70,6 +70,19 @@ void replace_matches(std::string& text, const HfRegex& regex, std::string_view t
   text = output.append(text, at);
 }
 
+// The library decomposes as its NFD does, which knows fewer marks than utf8proc.
+void normalize_as_bert(std::string& text, const BertNormalizerOptions& options) {
+  BertNormalizerOptions cleaning = options;
+  cleaning.lowercase = false;
+  cleaning.strip_accents = false;
+  text = bert_normalize(text, cleaning);
+  if (options.strip_accents.value_or(options.lowercase)) {
+    text = normalize(text, NormalizationForm::kNfd);
+    keep_if(text, [](char32_t c) { return !bert::is_nonspacing_mark(c); });
+  }
+  if (options.lowercase) lowercase(text);
+}
+
 // Marian's and T5's training set cleaning, as SentencePiece's nmt_nfkc has it.
 void normalize_as_nmt(std::string& text) {
   rewrite(text, [](char32_t c, std::string_view bytes, std::string& output) {
@@ -211,7 +224,7 @@ class HfNormalizerReader {
       RIDGELINE_TRY(options.space_cjk, part.boolean("handle_chinese_chars", true));
       RIDGELINE_TRY(options.lowercase, part.boolean("lowercase", true));
       RIDGELINE_TRY(options.strip_accents, part.boolean("strip_accents", options.lowercase));
-      return add([options](std::string& text) { text = bert_normalize(text, options); });
+      return add([options](std::string& text) { normalize_as_bert(text, options); });
     }
     if (type == "Precompiled") {
       RIDGELINE_TRY(const std::string base64, part.string("precompiled_charsmap", ""));
