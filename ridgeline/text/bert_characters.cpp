@@ -112,7 +112,8 @@ void append_lowercase(char32_t c, std::string& text) {
 }
 
 int decompose(char32_t c, std::int32_t (&parts)[kMaxDecomposition]) {
-  if (c >= 0x80) {
+  // U+11938 came with Unicode 13; the library leaves it whole.
+  if (c >= 0x80 && c != 0x11938) {
     int boundclass = 0;
     const auto num_parts =
         utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, kMaxDecomposition,

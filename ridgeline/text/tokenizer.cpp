@@ -35,6 +35,15 @@ void settle_ids(VocabularyData& data, const TokenIndex& index) {
   for (auto* id : {&data.bos, &data.eos, &data.unknown, &data.padding, &data.eot, &data.eom}) {
     if (*id && **id < 0) id->reset();
   }
+  if (data.kind == Kind::kWordPiece) {
+    for (auto [id, text] : {std::pair(&data.bos, "[CLS]"),
+                            {&data.eos, "[SEP]"},
+                            {&data.unknown, "[UNK]"},
+                            {&data.padding, "[PAD]"}}) {
+      const TokenId found = index.find(text);
+      if (!*id && found != kNoToken) *id = found;
+    }
+  }
   if (!is_sentencepiece(data.kind)) return;
   const auto find = [&](std::string_view text, Type type) -> std::optional<TokenId> {
     const TokenId id = index.find(text);
