@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ridgeline/base/result.h"
@@ -31,6 +32,8 @@ class Checkpoint {
     std::vector<TensorView> tensors;  ///< their names differ
   };
   explicit Checkpoint(Contents contents);
+
+  Contents take() && { return std::move(contents_); }
 
   const std::string& path() const { return contents_.path; }
   const std::string& format() const { return contents_.format; }

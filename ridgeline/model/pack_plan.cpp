@@ -12,6 +12,18 @@ constexpr std::size_t kUnitBytes = std::size_t{256} << 10;
 /// Of the packed form. The file's pages of one batch are resident beside it.
 constexpr std::size_t kBatchBytes = std::size_t{8} << 20;
 
+/// The bytes of the file that rows are made of: with a conversion, about.
+std::span<const std::byte> file_part(const TensorView& t, std::int64_t row, std::int64_t count) {
+  const auto at = [&](std::int64_t r) {
+    return static_cast<std::size_t>(static_cast<double>(t.bytes) * static_cast<double>(r) /
+                                    static_cast<double>(t.rows()));
+  };
+  if (t.convert) return {t.data + at(row), at(row + count) - at(row)};
+  const std::size_t stride = row_bytes(t.dtype, t.cols());
+  return {t.data + static_cast<std::size_t>(row) * stride,
+          static_cast<std::size_t>(count) * stride};
+}
+
 /// Calls body(tensor view) for every run of units that lie together in one tensor.
 template <class Body>
 void for_runs(std::span<const PackUnit> units, Body&& body) {
@@ -25,6 +37,11 @@ void for_runs(std::span<const PackUnit> units, Body&& body) {
 }
 
 }  // namespace
+
+std::span<const std::byte> PackUnit::read() const {
+  thread_local std::vector<std::byte> scratch;
+  return tensor->read_rows(first_row, rows, scratch);
+}
 
 Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) {
   PackPlan plan;
@@ -48,12 +65,7 @@ Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) 
     for (std::int64_t row = 0; row < t.rows(); row += rows) {
       const std::int64_t count = std::min(rows, t.rows() - row);
       RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(t.dtype, count, t.cols()));
-      plan.units_.push_back({&t,
-                             count,
-                             {t.data + static_cast<std::size_t>(row) * stride,
-                              static_cast<std::size_t>(count) * stride},
-                             plan.bytes_,
-                             bytes});
+      plan.units_.push_back({&t, row, count, file_part(t, row, count), plan.bytes_, bytes});
       plan.bytes_ += bytes;
     }
   }

@@ -15,10 +15,13 @@ namespace ridgeline {
 /// Some rows of a matrix: what one thread packs at a time.
 struct PackUnit {
   const TensorView* tensor;
-  std::int64_t rows;
-  std::span<const std::byte> source;  ///< in the file
+  std::int64_t first_row, rows;
+  std::span<const std::byte> source;  ///< the part of the file that is read for them
   std::size_t offset;                 ///< of the packed rows, among all packed bytes
   std::size_t bytes;
+
+  /// The rows as the tensor's type has them; valid until this thread's next call.
+  std::span<const std::byte> read() const;
 };
 
 /// All matrices of a file in a backend's layout, one after the other, and the order of

@@ -145,7 +145,7 @@ Status PackedWeights::pack(const Checkpoint& model, Backend& backend, const Prog
                                        plan_, backend.host_threads(),
                                        [&](const PackUnit& unit, std::byte* to) {
                                          backend.pack_rows(unit.tensor->dtype, unit.rows,
-                                                           unit.tensor->cols(), unit.source.data(),
+                                                           unit.tensor->cols(), unit.read().data(),
                                                            to);
                                        },
                                        [&](std::span<const PackUnit> units) {

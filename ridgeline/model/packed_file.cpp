@@ -81,7 +81,7 @@ PackedFile::Fault PackedFile::verify(const PackPlan& plan, const Checkpoint& mod
           const Checksums& expected = checksums_[first + i];
           if (crc32c(all.subspan(units[i].offset, units[i].bytes)) != expected.packed)
             is_damaged = true;
-          if (crc32c(units[i].source) != expected.source) model_differs = true;
+          if (crc32c(units[i].read()) != expected.source) model_differs = true;
         });
     release(model, units);
     first += units.size();
@@ -125,8 +125,9 @@ class PackedFile::Writer {
       }
       const PackUnit& unit = units[static_cast<std::size_t>(item) - 1];
       std::byte* const to = next.data() + keep + (unit.offset - units.front().offset);
-      checksums[item - 1].source = crc32c(unit.source);
-      backend.pack_rows(unit.tensor->dtype, unit.rows, unit.tensor->cols(), unit.source.data(), to);
+      const std::span<const std::byte> rows = unit.read();
+      checksums[item - 1].source = crc32c(rows);
+      backend.pack_rows(unit.tensor->dtype, unit.rows, unit.tensor->cols(), rows.data(), to);
       checksums[item - 1].packed = crc32c({to, unit.bytes});
     });
     std::swap(buffers_[0], buffers_[1]);

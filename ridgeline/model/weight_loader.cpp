@@ -46,7 +46,8 @@ Result<std::unique_ptr<DeviceBuffer>> WeightLoader::vector(const std::string& na
                                                            std::int64_t size) {
   RIDGELINE_TRY(const TensorView* tensor, find(name, 1, size));
   std::vector<float> values(static_cast<std::size_t>(size));
-  decode(tensor->dtype, tensor->data, size, values.data());
+  std::vector<std::byte> scratch;
+  decode(tensor->dtype, tensor->read_rows(0, 1, scratch).data(), size, values.data());
   bytes_ += values.size() * sizeof(float);
   return backend_.upload_floats(values);
 }

@@ -197,10 +197,11 @@ TEST(GgufErrors, Arrays) {
 TEST(GgufErrors, Alignment) {
   for (const std::uint32_t bad : {0u, 4u, 48u, 1u << 17})
     EXPECT_EQ(error_of(Bytes().header(0, 1).key("general.alignment", kUint32).put(bad)),
-              "x.gguf: general.alignment is " + std::to_string(bad) +
+              "x.gguf: general.alignment is the integer " + std::to_string(bad) +
                   ", expected a power of two from 8 to 65536");
-  EXPECT_EQ(error_of(Bytes().header(0, 1).key("general.alignment", kString).text("32")),
-            "x.gguf: metadata key 'general.alignment' is the string '32', expected an integer");
+  EXPECT_EQ(
+      error_of(Bytes().header(0, 1).key("general.alignment", kString).text("32")),
+      "x.gguf: general.alignment is the string '32', expected a power of two from 8 to 65536");
 }
 
 TEST(GgufErrors, TensorDescriptions) {
