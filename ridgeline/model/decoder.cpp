@@ -58,6 +58,7 @@ Status Decoder::load_ends(WeightLoader& loader) {
 }
 
 Result<Matrix> Decoder::workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what) {
+  if (cols == 0) return Matrix{nullptr, rows, 0, 0};
   RIDGELINE_TRY(auto buffer,
                 ops_.allocate(static_cast<std::size_t>(rows * cols) * sizeof(float), what));
   workspace_.push_back(std::move(buffer));
@@ -70,8 +71,8 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
   RIDGELINE_TRY(h_, workspace_matrix(rows, config_.hidden_size, "activations"));
   RIDGELINE_TRY(q_, workspace_matrix(rows, config_.q_size(), "queries"));
   RIDGELINE_TRY(k_, workspace_matrix(rows, config_.kv_size(), "keys"));
-  RIDGELINE_TRY(v_, workspace_matrix(rows, config_.kv_size(), "values"));
-  RIDGELINE_TRY(attention_, workspace_matrix(rows, config_.q_size(), "attention results"));
+  RIDGELINE_TRY(v_, workspace_matrix(rows, config_.value_size(), "values"));
+  RIDGELINE_TRY(attention_, workspace_matrix(rows, config_.attention_size(), "attention results"));
   RIDGELINE_TRY(ffn_, workspace_matrix(rows, config_.ffn_size, "feed-forward activations"));
   RIDGELINE_TRY(rope_, workspace_matrix(rows, config_.rope.dims, "rotation angles"));
   RIDGELINE_TRY(local_rope_, workspace_matrix(rows, config_.local_rope.dims, "rotation angles"));
@@ -79,11 +80,12 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
 
   Backend::Limits limits;
   limits.max_rows = std::max(rows, options.max_logit_rows);
-  limits.max_cols = std::max({config_.hidden_size, config_.q_size(), config_.ffn_size});
+  limits.max_cols = std::max({config_.hidden_size, config_.attention_size(), config_.ffn_size});
   limits.max_positions = max_positions(options);
   limits.query_heads = config_.num_heads;
   limits.kv_heads = config_.num_kv_heads;
   limits.head_dim = config_.head_dim;
+  limits.value_dim = config_.v_dim();
   return ops_.reserve(limits);
 }
 

@@ -59,8 +59,9 @@ class Decoder : public Model {
   Matrix x_;           ///< [hidden_size], the residual stream
   Matrix h_;           ///< [hidden_size], normalised
   Matrix q_;           ///< [num_heads * head_dim]
-  Matrix k_, v_;       ///< [num_kv_heads * head_dim]
-  Matrix attention_;   ///< [num_heads * head_dim]
+  Matrix k_;           ///< [num_kv_heads * head_dim]
+  Matrix v_;           ///< [num_kv_heads * value_dim]; no columns where the cache is latent
+  Matrix attention_;   ///< [num_heads * value_dim]
   Matrix ffn_;         ///< [ffn_size]
   Matrix rope_;        ///< [rope.dims], cosines then sines
   Matrix local_rope_;  ///< likewise, for layers with a window; no columns: they use rope_

@@ -125,6 +125,20 @@ Result<int> read_vocab_size(const Checkpoint& file) {
 
 }  // namespace
 
+KvCacheShape ModelConfig::kv_shape(DType dtype, int blocks) const {
+  KvCacheShape shape{dtype, layers, num_kv_heads, head_dim, blocks, v_dim(), latent_kv};
+  shape.layer_windows = layer_windows;
+  return shape;
+}
+
+std::int64_t ModelConfig::kv_elements(std::int64_t tokens) const {
+  std::int64_t elements = 0;
+  for (int layer = 0; layer < layers; ++layer)
+    elements +=
+        (window(layer) > 0 ? std::min(tokens, window(layer)) : tokens) * (kv_size() + value_size());
+  return elements;
+}
+
 bool is_supported_architecture(std::string_view wanted) {
   for (const Architecture& a : kArchitectures)
     if (a.name == wanted) return true;

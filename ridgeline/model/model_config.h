@@ -27,7 +27,14 @@ struct ModelConfig {
   int hidden_size = 0;  ///< width of the residual stream
   int num_heads = 0;
   int num_kv_heads = 0;
-  int head_dim = 0;
+  int head_dim = 0;   ///< of queries and keys
+  int value_dim = 0;  ///< of values; 0: head_dim
+  /// Values are the first value_dim elements of the keys, and the cache holds them once:
+  /// multi-head latent attention (DeepSeek-V2), whose one "head" is what it caches.
+  bool latent_kv = false;
+  /// [layers]: positions that a row of the layer sees at most, itself included, 0 for all;
+  /// empty: every layer sees all.
+  std::vector<std::int64_t> layer_windows;
   int ffn_size = 0;
   int vocab_size = 0;
   std::int64_t context_length = 0;  ///< that the model was trained for
@@ -48,12 +55,22 @@ struct ModelConfig {
   bool is_encoder = false;
   Pooling pooling = Pooling::kNone;
 
+  int v_dim() const { return value_dim > 0 ? value_dim : head_dim; }
   int q_size() const { return num_heads * head_dim; }
+  /// Of what attention gives, all heads together.
+  int attention_size() const { return num_heads * v_dim(); }
   int kv_size() const { return num_kv_heads * head_dim; }
-  /// 2 (K and V) x layers x kv_heads x head_dim: elements of KV cache per token.
-  std::int64_t kv_elements_per_token() const {
-    return std::int64_t{2} * layers * num_kv_heads * head_dim;
+  /// Of the values that append_kv() takes; 0 where the cache is latent.
+  int value_size() const { return latent_kv ? 0 : num_kv_heads * v_dim(); }
+  /// 0 where the layer sees all.
+  std::int64_t window(int layer) const {
+    return layer_windows.empty() ? 0 : layer_windows[static_cast<std::size_t>(layer)];
   }
+  /// Of a KV cache for this model, with `blocks` blocks in each group of layers.
+  KvCacheShape kv_shape(DType dtype, int blocks = 0) const;
+  /// Elements of KV cache that a sequence of `tokens` holds, not counting the free slots of
+  /// blocks: (K and V) x layers x kv_heads x head_dim for each, windows apart.
+  std::int64_t kv_elements(std::int64_t tokens) const;
 };
 
 /// Reads and checks the metadata of a GGUF file. Errors name the file, the key, its
