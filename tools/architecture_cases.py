@@ -148,10 +148,10 @@ for theirs, ours in [("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output")
     part = BLOCK + theirs.replace(".", r"\.")
     GPT2 += [(part + r"\.weight", ("transposed", rf"blk.\1.{ours}.weight")),
              (part + r"\.bias", rf"blk.\1.{ours}.bias")]
-o = {**COMMON, "n_embd": 40, "n_layer": 2, "n_head": 2, "n_positions": 64, "n_ctx": 64,
+o = {**COMMON, "n_embd": 40, "n_layer": 2, "n_head": 2, "n_positions": 1024, "n_ctx": 1024,
      "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
 add("gpt2", "gpt2", "GPT2", o, GPT2,
-    {"block_count": 2, "context_length": 64, "embedding_length": 40, "feed_forward_length": 160,
+    {"block_count": 2, "context_length": 1024, "embedding_length": 40, "feed_forward_length": 160,
      "attention.head_count": 2, LN: 1e-5}, model="GPT2LMHeadModel",
     gains={"attn_qkv": 1.5, "token_embd": 3.0, "position_embd": 2.0})
 
