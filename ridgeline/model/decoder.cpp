@@ -86,6 +86,7 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
   limits.kv_heads = config_.num_kv_heads;
   limits.head_dim = config_.head_dim;
   limits.value_dim = config_.v_dim();
+  limits.latent = config_.latent_kv;
   return ops_.reserve(limits);
 }
 

@@ -176,6 +176,7 @@ class Backend {
     int kv_heads = 0;
     int head_dim = 0;   ///< of Q and K
     int value_dim = 0;  ///< of V; 0: head_dim
+    bool latent = false;
   };
   virtual Status reserve(const Limits& limits) = 0;
   virtual std::size_t workspace_bytes() const = 0;
