@@ -88,7 +88,7 @@ class Case:
             **c["options"])
         self.config._attn_implementation = "eager"
         self.model = getattr(transformers, c["model"])(self.config).eval()
-        self.metadata = {(k if k.startswith("general") else f"{self.arch}.{k}"): v
+        self.metadata = {(k if k.startswith(("general", "tokenizer")) else f"{self.arch}.{k}"): v
                          for k, v in c["metadata"].items()}
         self.encoder = c.get("encoder", False)
         self.no_llamacpp = c.get("no_llamacpp")
