@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_run(program, action);
   ridgeline::cli::add_inspect(program, action);
   ridgeline::cli::add_tokenize(program, action);
+  ridgeline::cli::add_embed(program, action);
   ridgeline::cli::add_eval(program, action);
   ridgeline::cli::add_bench(program, action);
 

@@ -80,6 +80,12 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
+  if (config.is_encoder && !options.embeds)
+    return fail(
+        fmt::format("{}: a '{}' model turns texts into vectors and writes none; "
+                    "`ridgeline embed -m FILE -p TEXT` runs it",
+                    path, config.architecture));
+
   std::unique_ptr<Engine> engine(new Engine);
   RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
@@ -97,6 +103,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   RIDGELINE_TRY(shape.blocks, pool_blocks(options, engine->context_, block_bytes));
   engine->batch_tokens_ = std::min(options.batch_tokens,
                                    std::max<std::int64_t>(engine->context_, options.max_sequences));
+  // An encoder takes each text whole.
+  if (config.is_encoder) engine->batch_tokens_ = engine->context_;
 
   Model::LoadOptions load;
   load.max_batch_rows = engine->batch_tokens_;
@@ -121,6 +129,14 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   return engine;
 }
 
+Status Engine::check_ids(std::span<const TokenId> ids, const char* what) const {
+  for (TokenId id : ids)
+    if (id < 0 || id >= config().vocab_size)
+      return fail(
+          fmt::format("{} holds token id {}, expected 0 to {}", what, id, config().vocab_size - 1));
+  return {};
+}
+
 Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params) {
   const auto length = static_cast<std::int64_t>(prompt.size());
   if (prompt.empty()) return fail("the prompt is empty: expected at least one token");
@@ -129,10 +145,7 @@ Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams pa
         fmt::format("the prompt has {} tokens, but the context holds {} and the answer needs "
                     "at least one",
                     length, context_));
-  for (TokenId id : prompt)
-    if (id < 0 || id >= config().vocab_size)
-      return fail(fmt::format("the prompt holds token id {}, expected 0 to {}", id,
-                              config().vocab_size - 1));
+  RIDGELINE_TRY_STATUS(check_ids(prompt, "the prompt"));
   RIDGELINE_TRY_STATUS(validate(params, config().vocab_size));
 
   // The last token that is sampled needs no place in the cache, but counts as context.
