@@ -17,14 +17,14 @@ namespace {
 
 /// A text on its way through the batches.
 struct Text {
-  Text(std::size_t number, std::span<const TokenId> ids, BlockPool& pool, std::size_t width)
-      : index(number), tokens(ids), blocks(pool), sum(width, 0.0) {}
+  Text(std::size_t number, std::span<const TokenId> ids, KvPools& pools, std::size_t width)
+      : index(number), tokens(ids), blocks(pools), sum(width, 0.0) {}
 
   std::int64_t left() const { return static_cast<std::int64_t>(tokens.size()) - done; }
 
   std::size_t index;
   std::span<const TokenId> tokens;
-  BlockTable blocks;
+  SequenceBlocks blocks;
   std::vector<double> sum;  ///< [hidden_size], of the rows that are pooled
   std::int64_t done = 0;    ///< tokens computed
   std::int64_t pooled = 0;  ///< rows in the sum
@@ -47,12 +47,13 @@ Run make_run(Text& text, std::int64_t count, Pooling pooling) {
 
 void add_to(Batch& batch, const Run& run) {
   const auto first_row = static_cast<std::int32_t>(batch.rows());
-  const Text& text = *run.text;
+  Text& text = *run.text;
+  text.blocks.advance(text.done, text.done + run.count);
   const auto tokens =
       text.tokens.subspan(static_cast<std::size_t>(text.done), static_cast<std::size_t>(run.count));
   batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end());
   batch.slices.push_back(
-      {first_row, static_cast<std::int32_t>(run.count), text.done, text.blocks.blocks()});
+      {first_row, static_cast<std::int32_t>(run.count), text.done, text.blocks.tables()});
   for (std::int64_t p = run.pooled_begin; p < run.pooled_end; ++p)
     batch.logit_rows.push_back(first_row + static_cast<std::int32_t>(p - text.done));
 }
@@ -136,8 +137,8 @@ Result<std::vector<std::vector<float>>> Engine::embed(std::span<const std::vecto
     };
     for (Text& text : active) take(text);
     while (next < texts.size() && batch_.rows() < batch_tokens_) {
-      Text& text = active.emplace_back(next, texts[next], *pool_, width);
-      if (!text.blocks.reserve(text.left())) {
+      Text& text = active.emplace_back(next, texts[next], *pools_, width);
+      if (!text.blocks.reserve(text.left(), batch_tokens_)) {
         active.pop_back();
         break;
       }
