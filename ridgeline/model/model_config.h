@@ -6,26 +6,22 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
+#include "ridgeline/model/rope_config.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
 
-/// How positions turn into rotation angles (RoFormer, Su et al. 2021).
-struct RopeConfig {
-  RopeStyle style = RopeStyle::kInterleaved;
-  int dims = 0;  ///< of each head that rotate
-  float base = 10000.0F;
-  float linear_factor = 1.0F;  ///< positions are divided by it ("linear" scaling)
-  std::vector<float>
-      frequency_factors;  ///< [dims/2], frequencies are divided by them (Llama 3); may be empty
-
-  /// [dims/2]: the angle per position of each rotated pair.
-  std::vector<float> inverse_frequencies() const;
+enum class Norm : std::uint8_t {
+  kRms,    ///< Zhang and Sennrich 2019
+  kLayer,  ///< Ba et al. 2016
 };
 
-/// The numbers that define a decoder-only transformer.
+/// How an encoder's hidden states become one vector (GGUF's <architecture>.pooling_type).
+enum class Pooling : std::uint8_t { kNone, kMean, kCls, kLast };
+
+/// The numbers that define a transformer.
 struct ModelConfig {
-  std::string architecture;  ///< GGUF's name: "llama", "qwen2", "qwen3"
+  std::string architecture;  ///< GGUF's name: "llama", "qwen2", "gemma3"
   std::string name;          ///< the file's own title; may be empty
   int layers = 0;
   int hidden_size = 0;  ///< width of the residual stream
@@ -42,8 +38,22 @@ struct ModelConfig {
   int ffn_size = 0;
   int vocab_size = 0;
   std::int64_t context_length = 0;  ///< that the model was trained for
+  Norm norm = Norm::kRms;
   float rms_norm_eps = 1e-5F;
+  float layer_norm_eps = 1e-5F;
   RopeConfig rope;
+  RopeConfig local_rope;  ///< of layers with a window, where they have one of their own
+
+  float embedding_scale = 1.0F;    ///< of what enters the first layer
+  float residual_scale = 1.0F;     ///< of what a layer adds to the residual stream
+  float attention_scale = 0.0F;    ///< of scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0.0F;  ///< of scores; 0: none
+  float logit_scale = 1.0F;
+  float logit_softcap = 0.0F;  ///< 0: none
+
+  /// Attends to both sides and has no head: made for embeddings.
+  bool is_encoder = false;
+  Pooling pooling = Pooling::kNone;
 
   int v_dim() const { return value_dim > 0 ? value_dim : head_dim; }
   int q_size() const { return num_heads * head_dim; }

@@ -18,12 +18,22 @@ class WeightLoader {
   WeightLoader(const Checkpoint& file, const PackedWeights& packed, Backend& backend)
       : file_(file), packed_(packed), backend_(backend) {}
 
+  const Checkpoint& file() const { return file_; }
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
+  /// Of a tensor whose number of rows only the file says.
+  Result<int> rows(const std::string& name) const;
   /// [rows][cols], any supported type.
   Result<std::unique_ptr<PackedWeight>> matrix(const std::string& name, std::int64_t rows,
                                                std::int64_t cols);
+  /// Rows [first, first + rows) of a matrix of `total` rows, which holds several.
+  Result<std::unique_ptr<PackedWeight>> matrix_rows(const std::string& name, std::int64_t total,
+                                                    std::int64_t first, std::int64_t rows,
+                                                    std::int64_t cols);
   /// [size], converted to F32.
   Result<std::unique_ptr<DeviceBuffer>> vector(const std::string& name, std::int64_t size);
+  /// Elements [first, first + size) of a vector of `total`.
+  Result<std::unique_ptr<DeviceBuffer>> vector_part(const std::string& name, std::int64_t total,
+                                                    std::int64_t first, std::int64_t size);
   /// Null if the file has no such tensor.
   Result<std::unique_ptr<DeviceBuffer>> optional_vector(const std::string& name, std::int64_t size);
 
@@ -41,5 +51,10 @@ class WeightLoader {
   std::set<std::string, std::less<>> used_;
   std::size_t bytes_ = 0;
 };
+
+/// Null-safe data pointer of an optional vector.
+inline const float* floats(const std::unique_ptr<DeviceBuffer>& buffer) {
+  return buffer ? buffer->floats() : nullptr;
+}
 
 }  // namespace ridgeline
