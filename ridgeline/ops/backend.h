@@ -11,6 +11,7 @@
 #include "ridgeline/ops/experts.h"
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
@@ -71,12 +72,13 @@ struct SequenceSlice {
   std::span<const std::int32_t> block_table;
 };
 
-/// One product of linear(): out = x W^T, then + bias, or out += x W^T.
+/// One product of linear(): out = scale x W^T + bias, or out += scale x W^T + bias.
 struct LinearOutput {
   const PackedWeight* weight = nullptr;
   Matrix out;
   const float* bias = nullptr;  ///< [rows of weight] in device memory, or null
   bool add = false;             ///< add to what `out` holds (a residual stream)
+  float scale = 1.0F;           ///< of the product
 };
 
 enum class RopeStyle {
@@ -157,13 +159,16 @@ class Backend {
   /// out[i] = row tokens[i] of the table.
   virtual void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
                      Matrix out) = 0;
-  /// out[r] = x[r] / rms(x[r]) * weight; out may be x.
+  /// out[r] = x[r] / rms(x[r]) * weight; out may be x, weight null for ones.
   virtual void rms_norm(Matrix x, const float* weight, float eps, Matrix out) = 0;
+  /// out[r] = (x[r] - mean) / deviation * weight + bias; out may be x, bias null for zeros.
+  virtual void layer_norm(Matrix x, const float* weight, const float* bias, float eps,
+                          Matrix out) = 0;
   /// Products that share x; x is brought into each activation format once.
   virtual void linear(Matrix x, std::span<const LinearOutput> outputs) = 0;
-  /// out = silu(x gate^T) * (x up^T), without storing either factor.
-  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                            Matrix out) = 0;
+  /// out = f(x gate^T) * (x up^T), without storing either factor.
+  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
+                            Activation f = Activation::kSilu) = 0;
   /// For each head h of `weights`: out's columns from h * out.cols / heads on = x's columns from
   /// h * x.cols / heads on, times weights[h]^T. Columns beyond the weight's are left alone.
   virtual void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
@@ -177,6 +182,14 @@ class Backend {
   /// pass over an expert's weights serves all rows that chose it.
   virtual void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
                        Matrix out) = 0;
+  /// x = f(x); not for kSwigluOai, which takes two.
+  virtual void activate(Matrix x, Activation f) = 0;
+  /// y += x
+  virtual void add(Matrix x, Matrix y) = 0;
+  /// x *= factor
+  virtual void scale(Matrix x, float factor) = 0;
+  /// x = cap tanh(x / cap): no value leaves [-cap, cap].
+  virtual void softcap(Matrix x, float cap) = 0;
   /// table[r] = cos, then sin, of position(r) * inverse_frequencies[i], times `magnitude`.
   virtual void rope_table(std::span<const SequenceSlice> slices,
                           std::span<const float> inverse_frequencies, float magnitude,

@@ -4,6 +4,8 @@
 #include <memory>
 #include <span>
 
+#include "ridgeline/tensor/activation.h"
+
 namespace ridgeline {
 
 class PackedWeight;
@@ -44,6 +46,7 @@ struct ExpertWeights {
   const float* gate_bias = nullptr;  ///< [experts][ffn] in device memory, or null
   const float* up_bias = nullptr;    ///< likewise
   const float* down_bias = nullptr;  ///< [experts][hidden], or null
+  Activation activation = Activation::kSilu;
 };
 
 }  // namespace ridgeline

@@ -94,15 +94,20 @@ class CpuBackend final : public Backend {
 
   void embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) override;
   void rms_norm(Matrix x, const float* weight, float eps, Matrix out) override;
+  void layer_norm(Matrix x, const float* weight, const float* bias, float eps, Matrix out) override;
   void linear(Matrix x, std::span<const LinearOutput> outputs) override;
-  void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                    Matrix out) override;
+  void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
+                    Activation f) override;
   void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
                       Matrix out) override;
   void route(Matrix logits, const RoutingRule& rule, const float* selection_bias,
              const ExpertChoice& out) override;
   void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
                Matrix out) override;
+  void activate(Matrix x, Activation f) override;
+  void add(Matrix x, Matrix y) override;
+  void scale(Matrix x, float factor) override;
+  void softcap(Matrix x, float cap) override;
   void rope_table(std::span<const SequenceSlice> slices, std::span<const float> inverse_frequencies,
                   float magnitude, Matrix table) override;
   void rope(Matrix x, int heads, Matrix table, RopeStyle style) override;

@@ -116,7 +116,8 @@ void CpuBackend::gated_experts(Matrix x, const ExpertWeights& weights) {
       float* const up = acc_up + r * stride;
       if (weights.gate_bias != nullptr) kernels_->add(weights.gate_bias + bias, cols, gate);
       if (weights.up_bias != nullptr) kernels_->add(weights.up_bias + bias, cols, up);
-      kernels_->silu_mul(gate, up, cols, hidden + (s.begin + row_begin + r) * ffn + col);
+      kernels_->gate_mul(weights.activation, gate, up, cols,
+                         hidden + (s.begin + row_begin + r) * ffn + col);
     }
   });
 }
@@ -162,9 +163,8 @@ void CpuBackend::down_experts(const ExpertWeights& weights, Matrix out) {
           if (weights.down_bias != nullptr)
             kernels_->add(weights.down_bias + static_cast<std::int64_t>(s.expert) * out.cols + col,
                           cols, from);
-          float* const to = out.data + segments_.row(place) * out.stride + col;
-          const float weight = segments_.weight(place);
-          for (std::int64_t i = 0; i < cols; ++i) to[i] += weight * from[i];
+          kernels_->add_scaled(from, segments_.weight(place), cols,
+                               out.data + segments_.row(place) * out.stride + col);
         }
       }
     }

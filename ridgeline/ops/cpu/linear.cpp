@@ -117,18 +117,21 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
       float* row = out + r * output.out.stride;
       if (!direct) {
         const float* from = acc + r * acc_stride;
-        if (output.add)
+        if (!output.add)
+          std::copy_n(from, cols, row);
+        else if (output.scale == 1.0F)
           kernels_->add(from, cols, row);
         else
-          std::copy_n(from, cols, row);
+          kernels_->add_scaled(from, output.scale, cols, row);
       }
+      if (!output.add && output.scale != 1.0F) kernels_->scale(output.scale, cols, row);
       if (output.bias != nullptr) kernels_->add(output.bias + col, cols, row);
     }
   });
 }
 
 void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                              Matrix out) {
+                              Matrix out, Activation f) {
   const auto& weight_gate = static_cast<const CpuWeight&>(gate);
   const auto& weight_up = static_cast<const CpuWeight&>(up);
   RIDGELINE_CHECK(gate.rows() == up.rows() && gate.cols() == up.cols() && gate.cols() == x.cols);
@@ -156,7 +159,7 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
     const std::int64_t col = item.panel_begin * width;
     const std::int64_t cols = std::min(gate.rows(), item.panel_end * width) - col;
     for (std::int64_t r = 0; r < item.row_end - item.row_begin; ++r)
-      kernels_->silu_mul(acc_gate + r * stride, acc_up + r * stride, cols,
+      kernels_->gate_mul(f, acc_gate + r * stride, acc_up + r * stride, cols,
                          out.data + (row_begin + r) * out.stride + col);
   });
 }
