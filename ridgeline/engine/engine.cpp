@@ -88,7 +88,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
                     engine->tokenizer_->vocab_size(), config.vocab_size));
   RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
 
-  KvCacheShape shape{options.kv_type, config.layers, config.num_kv_heads, config.head_dim, 0};
+  KvCacheShape shape = config.kv_shape(options.kv_type);
   RIDGELINE_TRY(const std::size_t block_bytes, engine->backend_->kv_block_bytes(shape));
   const std::uint64_t kv_budget =
       options.kv_memory_bytes > 0 ? options.kv_memory_bytes : memory_info().available_bytes / 2;

@@ -7,7 +7,7 @@ namespace ridgeline {
 
 void Qwen3::forward(const Batch& batch, KvCache& cache) {
   const float eps = config_.rms_norm_eps;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim));
+  const AttentionParams attention{.scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
   begin(batch);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const LayerWeights& w = layers_[i].common;
@@ -24,7 +24,7 @@ void Qwen3::forward(const Batch& batch, KvCache& cache) {
     ops_.rope(q_, config_.num_heads, rope_, config_.rope.style);
     ops_.rope(k_, config_.num_kv_heads, rope_, config_.rope.style);
     ops_.append_kv(cache, layer, k_, v_, batch.slices);
-    ops_.attention(cache, layer, q_, batch.slices, scale, attention_);
+    ops_.attention(cache, layer, q_, batch.slices, attention, attention_);
     if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
     ops_.linear(attention_, std::array{LinearOutput{w.o.get(), x_, nullptr, /*add=*/true}});
 

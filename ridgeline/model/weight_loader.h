@@ -38,8 +38,15 @@ class WeightLoader {
   };
   Result<LatentHeads> latent_heads(const std::string& name, std::int64_t heads, std::int64_t key,
                                    std::int64_t value, std::int64_t latent);
+  /// Rows [first, first + rows) of a matrix of `total` rows, which holds several.
+  Result<std::unique_ptr<PackedWeight>> matrix_rows(const std::string& name, std::int64_t total,
+                                                    std::int64_t first, std::int64_t rows,
+                                                    std::int64_t cols);
   /// [size], converted to F32.
   Result<std::unique_ptr<DeviceBuffer>> vector(const std::string& name, std::int64_t size);
+  /// Elements [first, first + size) of a vector of `total`.
+  Result<std::unique_ptr<DeviceBuffer>> vector_part(const std::string& name, std::int64_t total,
+                                                    std::int64_t first, std::int64_t size);
   /// Null if the file has no such tensor.
   Result<std::unique_ptr<DeviceBuffer>> optional_vector(const std::string& name, std::int64_t size);
 
@@ -64,5 +71,10 @@ class WeightLoader {
   std::set<std::string, std::less<>> used_;
   std::size_t bytes_ = 0;
 };
+
+/// Null-safe data pointer of an optional vector.
+inline const float* floats(const std::unique_ptr<DeviceBuffer>& buffer) {
+  return buffer ? buffer->floats() : nullptr;
+}
 
 }  // namespace ridgeline

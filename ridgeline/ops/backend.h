@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/ops/experts.h"
@@ -13,6 +14,7 @@
 #include "ridgeline/platform/thread_pool.h"
 #include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
+#include "ridgeline/tensor/kv_block.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
 // above knows which device runs; nothing here knows what a layer is.
@@ -46,15 +48,30 @@ class DeviceBuffer {
   float* floats() { return reinterpret_cast<float*>(data()); }
 };
 
+/// Layers with the same window are a group (kv_block.h), in the order of their first layers.
 struct KvCacheShape {
   DType dtype = DType::kF16;
   int layers = 0;
   int kv_heads = 0;
-  int head_dim = 0;
-  int blocks = 0;  ///< of kKvBlockTokens tokens
+  int head_dim = 0;     ///< of K
+  int blocks = 0;       ///< of kKvBlockTokens tokens, in every group
+  int value_dim = 0;    ///< of V; 0: head_dim
+  bool latent = false;  ///< V is the first value_dim elements of K, and not stored again
+  /// [layers]: positions that a row sees at most, itself included, 0 for all; empty: all 0.
+  std::vector<std::int64_t> layer_windows{};
+  /// [groups], where groups have different numbers of blocks; empty: `blocks` each.
+  std::vector<int> group_blocks{};
+
+  int v_dim() const { return value_dim > 0 ? value_dim : head_dim; }
+  std::int64_t window(int layer) const;
+  /// The windows of the groups.
+  std::vector<std::int64_t> windows() const;
+  int group(int layer) const;
+  int layers_of(int group) const;
+  int blocks_of(int group) const;
 };
 
-/// The storage behind block ids: K and V of every layer for `blocks` blocks.
+/// The storage behind block ids: K and V of every layer.
 class KvCache {
  public:
   virtual ~KvCache() = default;
@@ -68,8 +85,23 @@ struct SequenceSlice {
   std::int32_t first_row = 0;
   std::int32_t rows = 0;
   std::int64_t first_position = 0;
-  /// Block ids by position / kKvBlockTokens; covers the slice's last position.
-  std::span<const std::int32_t> block_table;
+  /// Each covers the slice's last position.
+  KvBlockTables block_tables{};
+};
+
+/// Which positions a row attends to, and how scores become weights:
+///     score  = scale q k,  then softcap tanh(score / softcap)
+///     weight = e^score / (e^sink of the row's head + sum of e^score)
+struct AttentionParams {
+  float scale = 1.0F;
+  /// A row at position p sees positions above p - window; 0: all. No more than the layer's
+  /// window in the KvCacheShape, which says what is kept.
+  std::int64_t window = 0;
+  float softcap = 0.0F;          ///< 0: none
+  const float* sinks = nullptr;  ///< [query heads] in device memory, or null
+  /// False: a row also sees the positions after it, which must all be in its slice, and there
+  /// is no window.
+  bool causal = true;
 };
 
 /// One product of linear(): out = scale x W^T + bias, or out += scale x W^T + bias.
@@ -130,8 +162,9 @@ class Backend {
                                                              PackedBytes packed) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) = 0;
-  /// Bytes of one block of KV cache over all layers, K and V.
-  virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const = 0;
+  /// Bytes of one block of KV cache over all layers of a group, K and V.
+  virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape, int group = 0) const = 0;
+  /// Errors: a type without a kernel; more windows than kMaxKvGroups; too little memory.
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) = 0;
 
   /// Workspace for batches of up to `max_rows` rows, inputs of up to `max_cols`
@@ -142,7 +175,8 @@ class Backend {
     std::int64_t max_positions = 0;
     int query_heads = 0;
     int kv_heads = 0;
-    int head_dim = 0;
+    int head_dim = 0;   ///< of Q and K
+    int value_dim = 0;  ///< of V; 0: head_dim
     // Where there are mixtures of experts:
     int experts = 0;
     int experts_per_row = 0;
@@ -196,12 +230,15 @@ class Backend {
                           Matrix table) = 0;
   /// Rotates the first table.cols of every head of every row.
   virtual void rope(Matrix x, int heads, Matrix table, RopeStyle style) = 0;
-  /// Writes k and v [rows][kv_heads * head_dim] to the slices' slots of one layer.
+  /// Writes k [rows][kv_heads * head_dim] and v [rows][kv_heads * value_dim] to the slices'
+  /// slots of one layer; v is empty where the cache is latent.
   virtual void append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
                          std::span<const SequenceSlice> slices) = 0;
-  /// Causal attention of q [rows][heads * head_dim] over the cache, slice by slice.
+  /// Attention of q [rows][heads * head_dim] over the cache, slice by slice, to
+  /// out [rows][heads * value_dim].
   virtual void attention(const KvCache& cache, int layer, Matrix q,
-                         std::span<const SequenceSlice> slices, float scale, Matrix out) = 0;
+                         std::span<const SequenceSlice> slices, const AttentionParams& params,
+                         Matrix out) = 0;
   /// The first `width` columns of every head of x to those of out's heads.
   virtual void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) = 0;
   /// out[i] = x[rows[i]]; rows ascend, so out may be x.

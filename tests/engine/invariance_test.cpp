@@ -34,8 +34,7 @@ class Runner {
     auto model = Model::load(*file, *backend_, load);
     EXPECT_TRUE(model) << model.error().message;
     model_ = std::move(*model);
-    const ModelConfig& c = model_->config();
-    auto cache = backend_->make_kv_cache({kv_type, c.layers, c.num_kv_heads, c.head_dim, 120});
+    auto cache = backend_->make_kv_cache(model_->config().kv_shape(kv_type, 120));
     EXPECT_TRUE(cache) << cache.error().message;
     cache_ = std::move(*cache);
   }

@@ -48,7 +48,10 @@ void CpuBackend::attend_whole(const SpanWork& work, std::span<float> scratch) co
 }
 
 void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
-                           std::span<const SequenceSlice> slices, float scale, Matrix out) {
+                           std::span<const SequenceSlice> slices, const AttentionParams& params,
+                           Matrix out) {
+  RIDGELINE_CHECK(params.window == 0 && params.softcap == 0.0F && params.sinks == nullptr &&
+                  params.causal);
   const auto& kv = static_cast<const CpuKvCache&>(cache);
   const int kv_heads = kv.shape().kv_heads;
   const int head_dim = kv.shape().head_dim;
@@ -83,10 +86,10 @@ void CpuBackend::attention(const KvCache& cache, int layer, Matrix q,
     work.span.group = group;
     work.span.positions = static_cast<int>(positions);
     work.span.first_position = slice->first_position + first;
-    work.span.scale = scale;
+    work.span.scale = params.scale;
     work.span.q = q.data + row * q.stride + col;
     work.span.q_position_stride = q.stride;
-    work.span.block_table = slice->block_table.data();
+    work.span.block_table = slice->block_tables[kv.group(layer)].data();
     work.span.k_cache = kv.k(layer, head);
     work.span.v_cache = kv.v(layer, head);
     work.span.block_stride = kv.block_stride();
@@ -138,7 +141,9 @@ void CpuBackend::append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
     for_rows(slice.rows, k.cols, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
         const std::int64_t position = slice.first_position + r;
-        const auto block = slice.block_table[static_cast<std::size_t>(position / kKvBlockTokens)];
+        const auto block =
+            slice
+                .block_tables[kv.group(layer)][static_cast<std::size_t>(position / kKvBlockTokens)];
         const int slot = static_cast<int>(position % kKvBlockTokens);
         const std::size_t offset = static_cast<std::size_t>(block) * kv.block_stride();
         const std::int64_t row = slice.first_row + r;

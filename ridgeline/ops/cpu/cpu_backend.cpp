@@ -50,10 +50,22 @@ CpuWeight::CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::in
 CpuKvCache::CpuKvCache(const KvKernel& kernel, const KvCacheShape& shape, Buffer storage)
     : kernel_(&kernel),
       shape_(shape),
-      head_block_bytes_(kernel.head_block_bytes(shape.head_dim)),
-      block_stride_(2 * head_block_bytes_ * static_cast<std::size_t>(shape.kv_heads)),
-      layer_bytes_(block_stride_ * static_cast<std::size_t>(shape.blocks)),
-      storage_(std::move(storage)) {}
+      k_bytes_(kernel.head_block_bytes(shape.head_dim)),
+      head_stride_(block_stride(kernel, shape) / static_cast<std::size_t>(shape.kv_heads)),
+      block_stride_(block_stride(kernel, shape)),
+      storage_(std::move(storage)) {
+  std::size_t offset = 0;
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    layers_.push_back({shape.group(layer), offset});
+    offset += block_stride_ * static_cast<std::size_t>(shape.blocks_of(shape.group(layer)));
+  }
+}
+
+std::size_t CpuKvCache::block_stride(const KvKernel& kernel, const KvCacheShape& shape) {
+  const std::size_t k = kernel.head_block_bytes(shape.head_dim);
+  const std::size_t v = shape.latent ? 0 : kernel.head_block_bytes(shape.v_dim());
+  return (k + v) * static_cast<std::size_t>(shape.kv_heads);
+}
 
 CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads,
                        bool pin)
@@ -148,20 +160,28 @@ Result<std::unique_ptr<DeviceBuffer>> CpuBackend::upload_floats(std::span<const 
   return buffer;
 }
 
-Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape) const {
+Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape, int group) const {
   const KvKernel* kernel = find_kv_kernel(*kernels_, shape.dtype);
   if (kernel == nullptr)
     return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16",
                             name(shape.dtype)));
-  return 2 * static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.kv_heads) *
-         kernel->head_block_bytes(shape.head_dim);
+  return CpuKvCache::block_stride(*kernel, shape) *
+         static_cast<std::size_t>(shape.layers_of(group));
 }
 
 Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
-  RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape));
-  RIDGELINE_TRY(Buffer storage,
-                Buffer::allocate(block_bytes * static_cast<std::size_t>(shape.blocks),
-                                 "the KV cache (--kv-memory, --ctx-size)"));
+  const auto groups = static_cast<int>(shape.windows().size());
+  if (groups > kMaxKvGroups)
+    return fail(
+        fmt::format("the model's layers have {} different attention windows, expected {} "
+                    "at most",
+                    groups, kMaxKvGroups));
+  std::size_t bytes = 0;
+  for (int group = 0; group < groups; ++group) {
+    RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape, group));
+    bytes += block_bytes * static_cast<std::size_t>(shape.blocks_of(group));
+  }
+  RIDGELINE_TRY(Buffer storage, Buffer::allocate(bytes, "the KV cache (--kv-memory, --ctx-size)"));
   return std::make_unique<CpuKvCache>(*find_kv_kernel(*kernels_, shape.dtype), shape,
                                       std::move(storage));
 }
