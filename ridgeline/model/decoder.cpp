@@ -73,24 +73,27 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
   RIDGELINE_TRY(k_, workspace_matrix(rows, config_.kv_size(), "keys"));
   RIDGELINE_TRY(v_, workspace_matrix(rows, config_.value_size(), "values"));
   RIDGELINE_TRY(attention_, workspace_matrix(rows, config_.attention_size(), "attention results"));
-  RIDGELINE_TRY(ffn_, workspace_matrix(rows, config_.ffn_size, "feed-forward activations"));
+  RIDGELINE_TRY(ffn_, workspace_matrix(rows, config_.dense_ffn_size(), "feed-forward activations"));
   RIDGELINE_TRY(rope_, workspace_matrix(rows, config_.rope.dims, "rotation angles"));
   RIDGELINE_TRY(local_rope_, workspace_matrix(rows, config_.local_rope.dims, "rotation angles"));
   RIDGELINE_TRY(logits_, workspace_matrix(options.max_logit_rows, config_.vocab_size, "logits"));
 
   Backend::Limits limits;
   limits.max_rows = std::max(rows, options.max_logit_rows);
-  limits.max_cols = std::max({config_.hidden_size, config_.attention_size(), config_.ffn_size});
+  limits.max_cols =
+      std::max({config_.hidden_size, config_.attention_size(), config_.dense_ffn_size()});
   limits.max_positions = max_positions(options);
   limits.query_heads = config_.num_heads;
   limits.kv_heads = config_.num_kv_heads;
   limits.head_dim = config_.head_dim;
   limits.value_dim = config_.v_dim();
+  Mixture::extend(config_, limits);
+  RIDGELINE_TRY_STATUS(mixture_.allocate(ops_, config_, rows));
   return ops_.reserve(limits);
 }
 
 std::size_t Decoder::workspace_bytes() const {
-  std::size_t bytes = ops_.workspace_bytes();
+  std::size_t bytes = ops_.workspace_bytes() + mixture_.bytes();
   for (const auto& b : workspace_) bytes += b->bytes();
   return bytes;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ridgeline/model/layer_weights.h"
+#include "ridgeline/model/mixture.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/model/weight_loader.h"
 
@@ -65,6 +66,8 @@ class Decoder : public Model {
   Matrix ffn_;         ///< [ffn_size]
   Matrix rope_;        ///< [rope.dims], cosines then sines
   Matrix local_rope_;  ///< likewise, for layers with a window; no columns: they use rope_
+
+  Mixture mixture_;  ///< where layers have experts
 
   std::unique_ptr<PackedWeight> embedding_;
   std::unique_ptr<PackedWeight> positions_;  ///< [positions][hidden], or null

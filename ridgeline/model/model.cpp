@@ -8,7 +8,8 @@ namespace ridgeline {
 namespace {
 
 std::unique_ptr<Decoder> make_decoder(ModelConfig config, Backend& backend) {
-  if (config.architecture == "qwen3") return std::make_unique<Qwen3>(std::move(config), backend);
+  if (config.architecture == "qwen3" || config.architecture == "qwen3moe")
+    return std::make_unique<Qwen3>(std::move(config), backend);
   return std::make_unique<Llama>(std::move(config), backend);
 }
 

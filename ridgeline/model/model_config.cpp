@@ -27,6 +27,8 @@ constexpr std::array kArchitectures{
     Architecture{"llama", RopeStyle::kInterleaved},
     Architecture{"qwen2", RopeStyle::kHalf},
     Architecture{"qwen3", RopeStyle::kHalf},
+    Architecture{"qwen2moe", RopeStyle::kHalf},
+    Architecture{"qwen3moe", RopeStyle::kHalf},
     Architecture{"phi2", RopeStyle::kHalf, Norm::kLayer},
     Architecture{"phi3", RopeStyle::kHalf},
     Architecture{"olmo2", RopeStyle::kHalf, Norm::kRms, false, 4},
@@ -197,10 +199,7 @@ Result<ModelConfig> read_model_config(const Checkpoint& file) {
     RIDGELINE_TRY(config.layer_norm_eps, reader.positive("attention.layer_norm_epsilon", 1e-5F));
   }
   RIDGELINE_TRY(config.vocab_size, read_vocab_size(file));
-  RIDGELINE_TRY(const int experts, reader.integer("expert_count", 0, 1 << 16, 0));
-  if (experts > 0)
-    return fail(
-        fmt::format("{}: a mixture of {} experts is not supported yet", file.path(), experts));
+  RIDGELINE_TRY(config.experts, read_expert_config(reader, config.ffn_size));
   if (known.rope_style) {
     RIDGELINE_TRY(config.rope,
                   read_rope(reader, *known.rope_style, config.head_dim, config.context_length));

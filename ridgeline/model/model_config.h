@@ -6,6 +6,7 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
+#include "ridgeline/model/expert_config.h"
 #include "ridgeline/model/rope_config.h"
 #include "ridgeline/ops/backend.h"
 
@@ -36,6 +37,7 @@ struct ModelConfig {
   /// empty: every layer sees all.
   std::vector<std::int64_t> layer_windows;
   int ffn_size = 0;
+  ExpertConfig experts;
   int vocab_size = 0;
   std::int64_t context_length = 0;  ///< that the model was trained for
   Norm norm = Norm::kRms;
@@ -62,6 +64,10 @@ struct ModelConfig {
   int kv_size() const { return num_kv_heads * head_dim; }
   /// Of the values that append_kv() takes; 0 where the cache is latent.
   int value_size() const { return latent_kv ? 0 : num_kv_heads * v_dim(); }
+  /// Of layers without experts, where there are any.
+  int dense_ffn_size() const {
+    return experts.count > 0 && experts.dense_layers == 0 ? 0 : ffn_size;
+  }
   /// 0 where the layer sees all.
   std::int64_t window(int layer) const {
     return layer_windows.empty() ? 0 : layer_windows[static_cast<std::size_t>(layer)];

@@ -29,6 +29,10 @@ void Qwen3::forward(const Batch& batch, KvCache& cache) {
     ops_.linear(attention_, std::array{LinearOutput{w.o.get(), x_, nullptr, /*add=*/true}});
 
     ops_.rms_norm(x_, floats(w.ffn_norm), eps, h_);
+    if (w.mixture) {
+      mixture_.add(h_, *w.mixture, x_);
+      continue;
+    }
     ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
     ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), x_, nullptr, /*add=*/true}});
   }

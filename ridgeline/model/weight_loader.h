@@ -19,6 +19,7 @@ class WeightLoader {
   WeightLoader(const Checkpoint& file, const PackedWeights& packed, Backend& backend)
       : file_(file), packed_(packed), backend_(backend) {}
 
+  const std::string& path() const { return file_.path(); }
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
   /// [rows][cols], any supported type.
   Result<std::unique_ptr<PackedWeight>> matrix(const std::string& name, std::int64_t rows,

@@ -180,8 +180,8 @@ class Backend {
     // Where there are mixtures of experts:
     int experts = 0;
     int experts_per_row = 0;
-    std::int64_t expert_inputs = 0;  ///< of its gate
-    std::int64_t expert_ffn = 0;     ///< inputs of its down product
+    std::int64_t expert_cols = 0;    ///< most inputs of one of an expert's products
+    std::int64_t expert_hidden = 0;  ///< inputs of the down products of all experts of a row
     // Where there are products by head:
     int product_heads = 0;
     std::int64_t product_head_cols = 0;

@@ -199,15 +199,13 @@ Status CpuBackend::reserve(const Limits& limits) {
     RIDGELINE_TRY(
         tile_buffers_[static_cast<std::size_t>(format)],
         Buffer::allocate(
-            std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_inputs),
-                      bytes(expert_tiles, limits.expert_ffn),
+            std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
                       bytes(tiles * limits.product_heads, limits.product_head_cols)}),
             "packed activations"));
   }
   segments_.reserve(limits.max_rows, limits.experts_per_row, limits.experts);
   RIDGELINE_TRY(expert_hidden_,
-                Buffer::allocate(static_cast<std::size_t>(limits.max_rows * limits.experts_per_row *
-                                                          limits.expert_ffn) *
+                Buffer::allocate(static_cast<std::size_t>(limits.max_rows * limits.expert_hidden) *
                                      sizeof(float),
                                  "the experts' activations"));
 
@@ -219,8 +217,7 @@ Status CpuBackend::reserve(const Limits& limits) {
       kernels_->attention_scratch_floats(limits.head_dim, tile_rows);
   // A tile's rows are gathered there, and a row's experts are compared.
   const auto expert_floats = static_cast<std::size_t>(
-      std::max(kMaxTileRows * std::max(limits.expert_inputs, limits.expert_ffn),
-               std::int64_t{4} * limits.experts));
+      std::max(kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts));
   scratch_floats_ =
       std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), expert_floats});
   scratch_.clear();
