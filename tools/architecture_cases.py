@@ -148,10 +148,10 @@ for theirs, ours in [("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output")
     part = BLOCK + theirs.replace(".", r"\.")
     GPT2 += [(part + r"\.weight", ("transposed", rf"blk.\1.{ours}.weight")),
              (part + r"\.bias", rf"blk.\1.{ours}.bias")]
-o = {**COMMON, "n_embd": 40, "n_layer": 2, "n_head": 2, "n_positions": 64, "n_ctx": 64,
+o = {**COMMON, "n_embd": 40, "n_layer": 2, "n_head": 2, "n_positions": 1024, "n_ctx": 1024,
      "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
 add("gpt2", "gpt2", "GPT2", o, GPT2,
-    {"block_count": 2, "context_length": 64, "embedding_length": 40, "feed_forward_length": 160,
+    {"block_count": 2, "context_length": 1024, "embedding_length": 40, "feed_forward_length": 160,
      "attention.head_count": 2, LN: 1e-5}, model="GPT2LMHeadModel",
     gains={"attn_qkv": 1.5, "token_embd": 3.0, "position_embd": 2.0})
 
@@ -174,3 +174,90 @@ PHI2 = [(r"model\.embed_tokens\.weight", "token_embd.weight"),
         (LAYER + r"mlp\.fc1\.(weight|bias)", r"blk.\1.ffn_up.\2"),
         (LAYER + r"mlp\.fc2\.(weight|bias)", r"blk.\1.ffn_down.\2")]
 add("phi2", "phi2", "Phi", o, PHI2, metadata_of(o, eps=LN, more={"rope.dimension_count": 8}))
+
+# --- Gemma -----------------------------------------------------------------------------------
+
+PLUS_ONE = [(LAYER + r"self_attn\.([qk])_norm\.weight", ("plus one", r"blk.\1.attn_\2_norm.weight")),
+            (r"model\.norm\.weight", ("plus one", "output_norm.weight"))]
+SANDWICH = PLUS_ONE + [
+    (LAYER + theirs + r"\.weight", ("plus one", rf"blk.\1.{ours}.weight"))
+    for theirs, ours in [("input_layernorm", "attn_norm"),
+                         ("post_attention_layernorm", "post_attention_norm"),
+                         ("pre_feedforward_layernorm", "ffn_norm"),
+                         ("post_feedforward_layernorm", "post_ffw_norm")]]
+GEMMA_GAINS = {"attn_q.": 2.0, "attn_k.": 2.0, "embd": 1.0}
+
+o = config_of(40, 56, 4, 1, head_dim=16, rms_norm_eps=1e-5, tie_word_embeddings=True,
+              hidden_activation="gelu_pytorch_tanh",
+              rope_parameters=dict(rope_type="default", rope_theta=10000.0))
+add("gemma", "gemma", "Gemma", o, ENDS + PLUS_ONE + GATED + ATTENTION + [
+    (LAYER + r"input_layernorm\.weight", ("plus one", r"blk.\1.attn_norm.weight")),
+    (LAYER + r"post_attention_layernorm\.weight", ("plus one", r"blk.\1.ffn_norm.weight"))],
+    metadata_of(o), gains=GEMMA_GAINS)
+
+o = config_of(40, 56, 4, 2, layers=4, head_dim=16, rms_norm_eps=1e-5, tie_word_embeddings=True,
+              query_pre_attn_scalar=16, sliding_window=12, attn_logit_softcapping=5.0,
+              final_logit_softcapping=8.0, hidden_activation="gelu_pytorch_tanh",
+              rope_parameters=dict(rope_type="default", rope_theta=10000.0))
+add("gemma2", "gemma2", "Gemma2", o, ENDS + SANDWICH + GATED + ATTENTION,
+    metadata_of(o, more={"attention.sliding_window": 12, "attn_logit_softcapping": 5.0,
+                         "final_logit_softcapping": 8.0}), gains=GEMMA_GAINS, length=60)
+
+o = config_of(40, 56, 4, 1, layers=6, context=1024, head_dim=24, rms_norm_eps=1e-5,
+              tie_word_embeddings=True, query_pre_attn_scalar=24, sliding_window=12,
+              sliding_window_pattern=6,
+              hidden_activation="gelu_pytorch_tanh",
+              rope_parameters={"full_attention": dict(rope_type="linear", factor=8.0,
+                                                      rope_theta=1e6),
+                               "sliding_attention": dict(rope_type="default", rope_theta=1e4)})
+add("gemma3", "gemma3", "Gemma3Text", o, ENDS + SANDWICH + GATED + ATTENTION,
+    metadata_of(o, more={"attention.sliding_window": 12, "rope.freq_base": 1e6,
+                         "rope.scaling.type": "linear", "rope.scaling.factor": 8.0}),
+    model="Gemma3ForCausalLM", gains=GEMMA_GAINS, length=60)
+
+# --- windows ------------------------------------------------------------------------------------
+
+o = config_of(40, 56, 4, 2, head_dim=16, rms_norm_eps=1e-5, sliding_window=10,
+              tie_word_embeddings=True,
+              rope_parameters=dict(rope_type="default", rope_theta=10000.0))
+add("mistral-window", "llama", "Mistral", o, LLAMA + INTERLEAVED,
+    metadata_of(o, more={"attention.sliding_window": 10}), length=60,
+    no_llamacpp="ignores the window of llama files")
+phi3("phi3-window", window=10, length=60, no_llamacpp="ignores the window of phi3 files")
+o = config_of(48, 72, 4, 2, norm_epsilon=1e-5, use_bias=True, tie_word_embeddings=True,
+              sliding_window=10, rope_parameters=dict(rope_type="default", rope_theta=10000.0))
+add("starcoder2-window", "starcoder2", "Starcoder2", o,
+    ENDS + FINAL_NORM + PRE_NORMS + ATTENTION + MLP,
+    metadata_of(o, eps=LN, more={"attention.sliding_window": 10}), length=60,
+    no_llamacpp="ignores the window of starcoder2 files")
+o = config_of(48, 56, 4, 2, layers=4, rms_norm_eps=1e-5, tie_word_embeddings=False, sliding_window=10,
+              rope_parameters={"full_attention": yarn(10000.0, 4.0, 32),
+                               "sliding_attention": dict(rope_type="default", rope_theta=1e4)})
+add("olmo3", "olmo2", "Olmo3", o, OLMO2,
+    metadata_of(o, more={"attention.sliding_window": 10,
+                         "attention.sliding_window_pattern": [True, True, True, False],
+                         **yarn_metadata(10000.0, 4.0, 32)}), length=60)
+
+# --- encoders -----------------------------------------------------------------------------------
+
+EMBEDDINGS = [(r"embeddings\.word_embeddings\.weight", "token_embd.weight"),
+              (r"embeddings\.position_embeddings\.weight", "position_embd.weight"),
+              (r"embeddings\.token_type_embeddings\.weight", "token_types.weight"),
+              (r"embeddings\.LayerNorm\.(weight|bias)", r"token_embd_norm.\1"),
+              (r"pooler\..*", None)]
+B = r"encoder\.layer\.(\d+)\."
+BERT = EMBEDDINGS + [
+    (B + r"attention\.self\.(q|k|v)\w+\.(weight|bias)", r"blk.\1.attn_\2.\3"),
+    (B + r"attention\.output\.dense\.(weight|bias)", r"blk.\1.attn_output.\2"),
+    (B + r"attention\.output\.LayerNorm\.(weight|bias)", r"blk.\1.attn_output_norm.\2"),
+    (B + r"intermediate\.dense\.(weight|bias)", r"blk.\1.ffn_up.\2"),
+    (B + r"output\.dense\.(weight|bias)", r"blk.\1.ffn_down.\2"),
+    (B + r"output\.LayerNorm\.(weight|bias)", r"blk.\1.layer_output_norm.\2")]
+BERT_GAINS = {"attn_q": 2.0, "attn_k": 2.0, "embd": 1.7, "token_types": 1.7}
+o = dict(vocab_size=VOCAB, hidden_size=40, num_hidden_layers=3, num_attention_heads=2,
+         intermediate_size=72, hidden_act="gelu", max_position_embeddings=512, type_vocab_size=2,
+         layer_norm_eps=1e-12, pad_token_id=0)
+add("bert", "bert", "Bert", o, BERT,
+    {"block_count": 3, "context_length": 512, "embedding_length": 40, "feed_forward_length": 72,
+     "attention.head_count": 2, LN: 1e-12, "attention.causal": False, "pooling_type": 1}, model="BertModel",
+    encoder=True, gains=BERT_GAINS)

@@ -138,7 +138,6 @@ class Case:
             w.add_token_list(special + [f"\u2581{chr(0x100 + b)}" for b in range(256)])
             w.add_token_types([2, 3, 3] + [1] * 256)
             w.add_sep_token_id(2)
-            w.add_cls_token_id(1)
         else:
             w.add_tokenizer_model("llama")
             w.add_token_list(special + [f"<0x{b:02X}>" for b in range(256)])

@@ -87,6 +87,7 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
   limits.kv_heads = config_.num_kv_heads;
   limits.head_dim = config_.head_dim;
   limits.value_dim = config_.v_dim();
+  limits.latent = config_.latent_kv;
   Mixture::extend(config_, limits);
   RIDGELINE_TRY_STATUS(mixture_.allocate(ops_, config_, rows));
   return ops_.reserve(limits);
@@ -129,13 +130,14 @@ void Decoder::norm(Matrix x, const NormWeights& w, Matrix out) {
     ops_.rms_norm(x, floats(w.weight), config_.rms_norm_eps, out);
 }
 
-void Decoder::project(const AttentionWeights& w) {
-  ops_.linear(h_, std::array{LinearOutput{w.q.get(), q_, floats(w.q_bias)},
-                             LinearOutput{w.k.get(), k_, floats(w.k_bias)},
-                             LinearOutput{w.v.get(), v_, floats(w.v_bias)}});
+void Decoder::project(Matrix x, const AttentionWeights& w) {
+  ops_.linear(x, std::array{LinearOutput{w.q.get(), q_, floats(w.q_bias)},
+                            LinearOutput{w.k.get(), k_, floats(w.k_bias)},
+                            LinearOutput{w.v.get(), v_, floats(w.v_bias)}});
 }
 
 void Decoder::rotate(int layer) {
+  if (config_.rope.dims == 0) return;
   const bool is_local = local_rope_.cols > 0 && config_.window(layer) > 0;
   const Matrix& table = is_local ? local_rope_ : rope_;
   ops_.rope(q_, config_.num_heads, table, config_.rope.style);
@@ -158,6 +160,7 @@ bool Decoder::keep_logit_rows(const Batch& batch) {
   const auto wanted = static_cast<std::int64_t>(batch.logit_rows.size());
   if (wanted < batch.rows()) {
     ops_.gather_rows(x_, batch.logit_rows, x_);
+    ops_.gather_rows(h_, batch.logit_rows, h_);
     ops_.gather_rows(attention_, batch.logit_rows, attention_);
     set_rows(wanted);
   }

@@ -41,13 +41,19 @@ class Decoder : public Model {
   void begin(const Batch& batch);
   /// The architecture's kind of norm; out may be x.
   void norm(Matrix x, const NormWeights& w, Matrix out);
-  /// q_, k_, v_ = h_ times the layer's projections.
-  void project(const AttentionWeights& w);
-  /// Rotates q_ and k_ in the layer's way.
+  /// q_, k_, v_ = x times the layer's projections.
+  void project(Matrix x, const AttentionWeights& w);
+  /// The product that a residual connection adds to x_.
+  LinearOutput added(const PackedWeight& weight,
+                     const std::unique_ptr<DeviceBuffer>& bias = nullptr,
+                     float scale = 1.0F) const {
+    return {&weight, x_, floats(bias), /*add=*/true, scale};
+  }
+  /// Rotates q_ and k_ in the layer's way, if the architecture rotates.
   void rotate(int layer);
   /// Stores k_ and v_; attention_ = what the rows of q_ make of all that the cache holds.
   void attend(const Batch& batch, KvCache& cache, int layer);
-  /// Drops the rows of x_ and attention_ that no logits are wanted of: after the last
+  /// Drops the rows of x_, h_ and attention_ that no logits are wanted of: after the last
   /// layer's cache is written nothing else needs them. False if none is left.
   bool keep_logit_rows(const Batch& batch);
   /// The final norm over x_.

@@ -97,12 +97,14 @@ Status read_particulars(const MetadataReader& reader, ModelConfig& config) {
   return {};
 }
 
-/// Gemma 3 does not stretch the positions of its local layers.
+/// Gemma 3 and OLMo 3 do not stretch the positions of layers with a window.
 Status read_local_rope(const MetadataReader& reader, ModelConfig& config) {
-  if (config.architecture != "gemma3" || config.layer_windows.empty()) return {};
+  const bool is_gemma3 = config.architecture == "gemma3";
+  if ((!is_gemma3 && config.architecture != "olmo2") || config.layer_windows.empty()) return {};
   config.local_rope.style = config.rope.style;
   config.local_rope.dims = config.rope.dims;
-  RIDGELINE_TRY(config.local_rope.base, reader.positive("rope.freq_base_swa", 10000.0F));
+  RIDGELINE_TRY(config.local_rope.base,
+                reader.positive("rope.freq_base_swa", is_gemma3 ? 10000.0F : config.rope.base));
   return {};
 }
 

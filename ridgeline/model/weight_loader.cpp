@@ -37,6 +37,16 @@ Result<const TensorView*> WeightLoader::find(const std::string& name,
   return tensor;
 }
 
+Result<int> WeightLoader::rows(const std::string& name) const {
+  const TensorView* tensor = file_.tensor(name);
+  if (tensor == nullptr) return fail(fmt::format("{}: tensor '{}' is missing", file_.path(), name));
+  constexpr std::int64_t kMost = 1 << 24;
+  if (tensor->rows() < 1 || tensor->rows() > kMost)
+    return fail(fmt::format("{}: tensor '{}' has {} rows, expected 1 to {}", file_.path(), name,
+                            tensor->rows(), kMost));
+  return static_cast<int>(tensor->rows());
+}
+
 Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix(const std::string& name,
                                                            std::int64_t rows, std::int64_t cols) {
   RIDGELINE_TRY(auto matrices, stack(name, 1, rows, cols));

@@ -21,6 +21,8 @@ class WeightLoader {
 
   const std::string& path() const { return file_.path(); }
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
+  /// Of a tensor whose number of rows only the file says.
+  Result<int> rows(const std::string& name) const;
   /// [rows][cols], any supported type.
   Result<std::unique_ptr<PackedWeight>> matrix(const std::string& name, std::int64_t rows,
                                                std::int64_t cols);

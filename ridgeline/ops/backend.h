@@ -177,6 +177,7 @@ class Backend {
     int kv_heads = 0;
     int head_dim = 0;   ///< of Q and K
     int value_dim = 0;  ///< of V; 0: head_dim
+    bool latent = false;
     // Where there are mixtures of experts:
     int experts = 0;
     int experts_per_row = 0;

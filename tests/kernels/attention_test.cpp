@@ -38,8 +38,8 @@ class Attention : public VectorKernels {
     const float* actual = out.data();
     for (std::int64_t position = begin; position < end; ++position) {
       for (int head = 0; head < q.group; ++head, actual += q.head_dim) {
-        const Reference expected =
-            reference_attention(cache, q.row(position, head), position, fused_multiply_add());
+        const Reference expected = reference_attention(cache, q.row(position, head), 0,
+                                                       position + 1, fused_multiply_add());
         for (int d = 0; d < q.head_dim; ++d) {
           const auto i = static_cast<std::size_t>(d);
           ASSERT_NEAR(static_cast<double>(actual[d]), expected.out[i], expected.bound[i])
@@ -253,10 +253,10 @@ TEST_P(Attention, WritesOnlyItsOwnHeads) {
   const PagedCache cache = filled_cache(DType::kF16, 10, 20);
   const Queries q = random_queries(10, 2, 18, 2, 59);
   std::vector<float> state(4 * table->attention_state_floats(10));
-  std::vector<float> scratch(table->attention_scratch_floats(10, 4));
+  std::vector<float> scratch(table->attention_scratch_floats(10, 10, false));
   AttentionSpan span{};
   span.kv_dtype = DType::kF16;
-  span.head_dim = 10;
+  span.head_dim = span.value_dim = 10;
   span.group = 2;
   span.positions = 2;
   span.first_position = 18;
@@ -272,7 +272,7 @@ TEST_P(Attention, WritesOnlyItsOwnHeads) {
   span.scratch = scratch.data();
   table->attention_span(span);
   std::vector<float> out(2 * 33, 5.0F);
-  table->attention_finish(state.data(), 10, 2, 2, out.data() + 3, 33);
+  table->attention_finish(state.data(), 10, 2, 2, nullptr, out.data() + 3, 33);
   for (std::size_t i = 0; i < out.size(); ++i)
     EXPECT_EQ(out[i] == 5.0F, i % 33 < 3 || i % 33 >= 23) << i;
 }

@@ -51,7 +51,7 @@ class Writer {
   std::vector<TensorView> tensors_;
 };
 
-GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& tokens) {
+GgufMetadata metadata_of(const RandomModel& m) {
   const std::string a = m.architecture + ".";
   const auto u32 = [](int v) { return GgufValue::of(static_cast<std::uint32_t>(v)); };
   GgufMetadata metadata{
@@ -67,6 +67,18 @@ GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& t
       {a + "attention.layer_norm_rms_epsilon", GgufValue::of(1e-5F)},
       {a + "rope.freq_base", GgufValue::of(10000.0F)},
   };
+  add_byte_vocabulary(metadata, m.vocab_size);
+  return metadata;
+}
+
+}  // namespace
+
+void add_byte_vocabulary(GgufMetadata& metadata, int size) {
+  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
+  for (int b = 0; b < 256; ++b) tokens.push_back(fmt::format("<0x{:02X}>", b));
+  while (static_cast<int>(tokens.size()) < size)
+    tokens.push_back(fmt::format("w{}", tokens.size()));
+  const auto u32 = [](int v) { return GgufValue::of(static_cast<std::uint32_t>(v)); };
   std::vector<std::string_view> texts(tokens.begin(), tokens.end());
   std::vector<float> scores(tokens.size(), 0.0F);
   std::vector<std::int32_t> types(tokens.size(), 1);
@@ -78,18 +90,7 @@ GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& t
   metadata.emplace_back("tokenizer.ggml.bos_token_id", u32(1));
   metadata.emplace_back("tokenizer.ggml.eos_token_id", u32(2));
   metadata.emplace_back("tokenizer.ggml.unknown_token_id", u32(0));
-  return metadata;
 }
-
-std::vector<std::string> make_tokens(int vocab_size) {
-  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
-  for (int b = 0; b < 256; ++b) tokens.push_back(fmt::format("<0x{:02X}>", b));
-  while (static_cast<int>(tokens.size()) < vocab_size)
-    tokens.push_back(fmt::format("w{}", tokens.size()));
-  return tokens;
-}
-
-}  // namespace
 
 void write_random_model(const std::string& path, const RandomModel& m) {
   Writer writer(m);
@@ -118,7 +119,7 @@ void write_random_model(const std::string& path, const RandomModel& m) {
   }
   writer.vector("output_norm.weight", m.hidden_size, 1.0F);
   if (!m.tied) writer.matrix("output.weight", m.vocab_size, m.hidden_size);
-  writer.write(path, metadata_of(m, make_tokens(m.vocab_size)));
+  writer.write(path, metadata_of(m));
 }
 
 std::string temporary_path(const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "ridgeline/format/gguf_writer.h"
 #include "ridgeline/tensor/dtype.h"
 
 namespace ridgeline::test {
@@ -26,6 +27,9 @@ struct RandomModel {
 
 /// Writes it as GGUF to `path`, with a SentencePiece vocabulary of bytes.
 void write_random_model(const std::string& path, const RandomModel& model);
+
+/// A SentencePiece vocabulary of 3 specials, 256 bytes and words.
+void add_byte_vocabulary(GgufMetadata& metadata, int size);
 
 /// A path in the test's own temporary folder.
 std::string temporary_path(const std::string& name);

@@ -209,12 +209,13 @@ Status CpuBackend::reserve(const Limits& limits) {
                                      sizeof(float),
                                  "the experts' activations"));
 
-  const int group = std::max(1, limits.query_heads / std::max(1, limits.kv_heads));
-  const int tile_rows = kernels_->attention_tile_positions(group) * group;
-  const std::size_t state_floats = kernels_->attention_state_floats(limits.head_dim);
+  const HeadTiling heads(limits.query_heads, std::max(1, limits.kv_heads));
+  const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most;
+  const int value_dim = limits.value_dim > 0 ? limits.value_dim : limits.head_dim;
+  const std::size_t state_floats = kernels_->attention_state_floats(value_dim);
   const std::size_t attention_floats =
       2 * static_cast<std::size_t>(tile_rows) * state_floats +
-      kernels_->attention_scratch_floats(limits.head_dim, tile_rows);
+      kernels_->attention_scratch_floats(limits.head_dim, value_dim, limits.latent);
   // A tile's rows are gathered there, and a row's experts are compared.
   const auto expert_floats = static_cast<std::size_t>(
       std::max(kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts));
@@ -232,7 +233,7 @@ Status CpuBackend::reserve(const Limits& limits) {
   // Splitting is for few items only (attention.cpp), of one position each.
   const std::size_t split_items = static_cast<std::size_t>(kSplitItemsPerThread * pool_.size());
   RIDGELINE_TRY(span_states_,
-                Buffer::allocate(split_items * spans * static_cast<std::size_t>(group) *
+                Buffer::allocate(split_items * spans * static_cast<std::size_t>(heads.most) *
                                      state_floats * sizeof(float),
                                  "partial attention results"));
   return {};
