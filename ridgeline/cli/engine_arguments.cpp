@@ -35,6 +35,14 @@ Result<std::string> demo_model_path() {
                   kDemoModel));
 }
 
+/// "f32, f16, ...", every type there is.
+std::string type_names() {
+  std::string names;
+  for (const DTypeInfo& type : all_dtypes())
+    names += (names.empty() ? "" : ", ") + std::string(type.name);
+  return names;
+}
+
 void print(const PackedCacheReport& report) {
   using State = PackedCacheReport::State;
   if (!report.warning.empty()) fmt::print(stderr, "ridgeline: warning: {}\n", report.warning);
@@ -49,11 +57,12 @@ void print(const PackedCacheReport& report) {
 }  // namespace
 
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
-  auto* model_option = command.add_option("-m,--model", model, "GGUF file");
+  auto* model_option = command.add_option("-m,--model", model, "GGUF file or Hugging Face folder");
   if (model_required)
     model_option->required();
   else
-    model_option->description("GGUF file (default: the demo model that ships with the source)");
+    model_option->description(
+        "GGUF file or Hugging Face folder (default: the demo model that ships with the source)");
   if (with_context)
     command
         .add_option("-c,--ctx-size", context,
@@ -76,6 +85,8 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
                   "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
       ->check(CLI::IsMember({"fast", "f32"}))
       ->capture_default_str();
+  command.add_option("--quantize", quantize,
+                     "round F32, F16 or BF16 weights to this type as they are loaded, as q8_0");
   command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
   command
       .add_option("--packed-cache", packed_cache,
@@ -115,6 +126,12 @@ Result<EngineOptions> EngineArguments::options() const {
                     "different types are not supported",
                     kv_type_v, kv_type_k));
   o.kv_type = *kv_type;
+  if (!quantize.empty()) {
+    o.quantize = dtype_from_name(quantize);
+    if (!o.quantize)
+      return fail(
+          fmt::format("--quantize {}: is no type; expected one of {}", quantize, type_names()));
+  }
   o.packed_cache = {packed_cache, packed_cache_verify, packed_cache_memory};
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));

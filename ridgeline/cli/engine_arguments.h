@@ -12,6 +12,7 @@ namespace ridgeline::cli {
 /// The arguments of every command that loads a model, under llama.cpp's names where it
 /// has one.
 struct EngineArguments {
+  std::string quantize;
   std::string model;  ///< "": the demo model
   std::int64_t context = 0;
   int threads = 0;

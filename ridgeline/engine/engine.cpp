@@ -77,7 +77,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   if (options.batch_tokens < options.max_sequences)
     return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
                             options.batch_tokens, options.max_sequences));
-  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
   std::unique_ptr<Engine> engine(new Engine);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ridgeline/base/result.h"
@@ -10,12 +11,18 @@
 
 namespace ridgeline {
 
-/// A model's file, opened and checked, before any weight is read: what those above
+/// A model's files, opened and checked, before any weight is read: what those above
 /// `model` see of file formats.
 class ModelFile {
  public:
-  /// Errors: those of open_gguf.
-  static Result<ModelFile> open(const std::string& path);
+  struct Options {
+    /// Weights of F32, F16 or BF16 are rounded to this type as they are read.
+    std::optional<DType> quantize;
+  };
+  /// A GGUF file, any part of one that was split, or a Hugging Face folder. Errors: those
+  /// of open_gguf(), open_hugging_face() and quantize_on_load().
+  static Result<ModelFile> open(const std::string& path, const Options& options);
+  static Result<ModelFile> open(const std::string& path) { return open(path, {}); }
 
   const std::string& path() const { return checkpoint_.path(); }
   Result<ModelConfig> config() const { return read_model_config(checkpoint_); }
@@ -23,8 +30,10 @@ class ModelFile {
   const Checkpoint& checkpoint() const { return checkpoint_; }
 
  private:
-  explicit ModelFile(Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {}
+  ModelFile(Checkpoint checkpoint, std::string folder)
+      : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)) {}
   Checkpoint checkpoint_;
+  std::string folder_;  ///< of Hugging Face files; "" for GGUF
 };
 
 }  // namespace ridgeline

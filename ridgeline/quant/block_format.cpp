@@ -6,9 +6,13 @@
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/quant/half.h"
+#include "ridgeline/quant/iq4_nl.h"
+#include "ridgeline/quant/mxfp4.h"
 #include "ridgeline/quant/q4_0.h"
+#include "ridgeline/quant/q4_1.h"
 #include "ridgeline/quant/q4_k.h"
 #include "ridgeline/quant/q5_0.h"
+#include "ridgeline/quant/q5_1.h"
 #include "ridgeline/quant/q5_k.h"
 #include "ridgeline/quant/q6_k.h"
 #include "ridgeline/quant/q8_0.h"
@@ -29,10 +33,14 @@ constexpr std::array kFormats{
     BlockFormat{DType::kBF16, decode_bf16, encode_bf16},
     BlockFormat{DType::kQ8_0, decode_q8_0, encode_q8_0},
     BlockFormat{DType::kQ4_0, decode_q4_0, encode_q4_0},
+    BlockFormat{DType::kQ4_1, decode_q4_1, encode_q4_1},
     BlockFormat{DType::kQ5_0, decode_q5_0, encode_q5_0},
+    BlockFormat{DType::kQ5_1, decode_q5_1, encode_q5_1},
     BlockFormat{DType::kQ4_K, decode_q4_k, encode_q4_k},
     BlockFormat{DType::kQ5_K, decode_q5_k, encode_q5_k},
     BlockFormat{DType::kQ6_K, decode_q6_k, encode_q6_k},
+    BlockFormat{DType::kIQ4_NL, decode_iq4_nl, encode_iq4_nl},
+    BlockFormat{DType::kMXFP4, decode_mxfp4, encode_mxfp4},
 };
 
 }  // namespace

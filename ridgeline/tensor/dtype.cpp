@@ -12,9 +12,11 @@ namespace {
 constexpr std::array kTypes{
     DTypeInfo{DType::kF32, "F32", 1, 4},       DTypeInfo{DType::kF16, "F16", 1, 2},
     DTypeInfo{DType::kBF16, "BF16", 1, 2},     DTypeInfo{DType::kQ8_0, "Q8_0", 32, 34},
-    DTypeInfo{DType::kQ4_0, "Q4_0", 32, 18},   DTypeInfo{DType::kQ5_0, "Q5_0", 32, 22},
+    DTypeInfo{DType::kQ4_0, "Q4_0", 32, 18},   DTypeInfo{DType::kQ4_1, "Q4_1", 32, 20},
+    DTypeInfo{DType::kQ5_0, "Q5_0", 32, 22},   DTypeInfo{DType::kQ5_1, "Q5_1", 32, 24},
     DTypeInfo{DType::kQ4_K, "Q4_K", 256, 144}, DTypeInfo{DType::kQ5_K, "Q5_K", 256, 176},
-    DTypeInfo{DType::kQ6_K, "Q6_K", 256, 210},
+    DTypeInfo{DType::kQ6_K, "Q6_K", 256, 210}, DTypeInfo{DType::kIQ4_NL, "IQ4_NL", 32, 18},
+    DTypeInfo{DType::kMXFP4, "MXFP4", 32, 17},
 };
 
 // ggml's enumeration; gaps are types that were withdrawn.

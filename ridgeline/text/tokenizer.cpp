@@ -10,6 +10,8 @@
 #include "ridgeline/text/special_tokens.h"
 #include "ridgeline/text/text_encoder.h"
 #include "ridgeline/text/token_index.h"
+#include "ridgeline/text/unigram.h"
+#include "ridgeline/text/wordpiece.h"
 
 namespace ridgeline {
 namespace {
@@ -30,7 +32,16 @@ void settle_ids(VocabularyData& data, const TokenIndex& index) {
   for (auto* id : {&data.bos, &data.eos, &data.unknown, &data.padding, &data.eot, &data.eom}) {
     if (*id && **id < 0) id->reset();
   }
-  if (data.kind != Kind::kSentencePieceBpe) return;
+  if (data.kind == Kind::kWordPiece) {
+    for (auto [id, text] : {std::pair(&data.bos, "[CLS]"),
+                            {&data.eos, "[SEP]"},
+                            {&data.unknown, "[UNK]"},
+                            {&data.padding, "[PAD]"}}) {
+      const TokenId found = index.find(text);
+      if (!*id && found != kNoToken) *id = found;
+    }
+  }
+  if (!is_sentencepiece(data.kind)) return;
   const auto find = [&](std::string_view text, Type type) -> std::optional<TokenId> {
     const TokenId id = index.find(text);
     if (id == kNoToken || data.type(id) != type) return std::nullopt;
@@ -46,6 +57,14 @@ void settle_ids(VocabularyData& data, const TokenIndex& index) {
   }
 }
 
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
+// The marks before which BERT's decoder leaves out the space.
+bool is_spaceless_mark(std::string_view text) {
+  return text.size() == kSpaceMark.size() + 1 && text.starts_with(kSpaceMark) &&
+         std::string_view(".,!?").find(text.back()) != std::string_view::npos;
+}
+
 // Appends the bytes that a token stands for inside a text.
 void append_token_bytes(const VocabularyData& data, TokenId id, std::string& bytes) {
   const std::string& text = data.tokens[static_cast<std::size_t>(id)];
@@ -56,8 +75,9 @@ void append_token_bytes(const VocabularyData& data, TokenId id, std::string& byt
     bytes.push_back(static_cast<char>(*byte));
   } else if (data.kind == Kind::kByteLevelBpe) {
     if (!append_byte_level_decoded(text, bytes)) bytes += text;
+  } else if (data.kind == Kind::kWordPiece && is_spaceless_mark(text)) {
+    bytes.push_back(text.back());
   } else {
-    constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
     for (std::size_t at = 0; at < text.size();) {
       if (std::string_view(text).substr(at).starts_with(kSpaceMark)) {
         bytes.push_back(' ');
@@ -74,6 +94,7 @@ void append_token_bytes(const VocabularyData& data, TokenId id, std::string& byt
 struct Tokenizer::Impl {
   explicit Impl(VocabularyData d) : data(std::move(d)), index(index_tokens(data)), special(data) {}
 
+  Status make_encoder();
   Status finish();
 
   std::string_view bytes(TokenId id) const {
@@ -86,25 +107,50 @@ struct Tokenizer::Impl {
   TokenIndex index;  // views data's tokens
   SpecialTokens special;
   std::unique_ptr<const TextEncoder> encoder;
-  bool adds_bos = false, adds_eos = false, adds_space_prefix = false;
+  bool adds_bos = false, adds_eos = false, drops_first_space = false;
   std::string piece_bytes;  // of all tokens, one behind the other
   std::vector<std::uint32_t> piece_begins;
   std::vector<TokenId> end_of_generation;
 };
 
+Status Tokenizer::Impl::make_encoder() {
+  bool adds_bos_by_default = data.bos.has_value();
+  bool adds_eos_by_default = false;
+  switch (data.kind) {
+    case Kind::kSentencePieceBpe: {
+      RIDGELINE_TRY(encoder, SentencePieceBpe::create(data, index));
+      break;
+    }
+    case Kind::kUnigram: {
+      RIDGELINE_TRY(encoder, Unigram::create(data));
+      adds_bos_by_default = false;
+      adds_eos_by_default = data.eos.has_value();
+      break;
+    }
+    case Kind::kWordPiece: {
+      encoder = std::make_unique<WordPiece>(data);
+      adds_eos_by_default = data.eos.has_value();
+      break;
+    }
+    case Kind::kByteLevelBpe: {
+      RIDGELINE_TRY(auto bpe, ByteLevelBpe::create(data, index));
+      adds_bos_by_default = bpe->adds_bos_by_default() && data.bos.has_value();
+      encoder = std::move(bpe);
+      data.merges = std::vector<std::string>();
+      break;
+    }
+  }
+  adds_bos = data.add_bos.value_or(adds_bos_by_default);
+  adds_eos = data.add_eos.value_or(adds_eos_by_default);
+  // WordPiece's words all begin with a space; the text's first one loses it.
+  drops_first_space = data.kind == Kind::kWordPiece ||
+                      (is_sentencepiece(data.kind) && data.add_space_prefix.value_or(true));
+  return {};
+}
+
 Status Tokenizer::Impl::finish() {
   settle_ids(data, index);
-  if (data.kind == Kind::kSentencePieceBpe) {
-    encoder = std::make_unique<SentencePieceBpe>(data, index);
-    adds_bos = data.add_bos.value_or(data.bos.has_value());
-    adds_space_prefix = data.add_space_prefix.value_or(true);
-  } else {
-    RIDGELINE_TRY(auto bpe, ByteLevelBpe::create(data, index));
-    adds_bos = data.add_bos.value_or(bpe->adds_bos_by_default() && data.bos.has_value());
-    encoder = std::move(bpe);
-    data.merges = std::vector<std::string>();
-  }
-  adds_eos = data.add_eos.value_or(false);
+  RIDGELINE_TRY_STATUS(make_encoder());
   if (adds_bos && !data.bos) {
     return fail("the vocabulary wants a bos token before every text but names none");
   }
@@ -172,6 +218,12 @@ void Tokenizer::append_piece(TokenId id, bool render_special, bool& after_specia
   std::string_view bytes = impl_->bytes(id);
   switch (impl_->data.type(id)) {
     case Type::kControl:
+      if (impl_->data.kind == Kind::kWordPiece) {
+        if (!render_special) return;
+        if (!after_special) text.push_back(' ');
+        text += bytes;
+        break;
+      }
       after_special = true;
       if (render_special) text += bytes;
       return;
@@ -183,7 +235,7 @@ void Tokenizer::append_piece(TokenId id, bool render_special, bool& after_specia
       if (render_special) text += bytes;
       break;
     default:
-      if (after_special && impl_->adds_space_prefix && bytes.starts_with(' ')) {
+      if (after_special && impl_->drops_first_space && bytes.starts_with(' ')) {
         bytes.remove_prefix(1);
       }
       text += bytes;

@@ -207,7 +207,8 @@ TEST(GgufErrors, Alignment) {
 TEST(GgufErrors, TensorDescriptions) {
   EXPECT_EQ(error_of(Bytes().header(1, 0).tensor("blk.0.attn_q.weight", {256}, kIq2Xs, 0)),
             "x.gguf: tensor 'blk.0.attn_q.weight' has type IQ2_XS, which is not supported; "
-            "supported: F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K, Q5_K, Q6_K");
+            "supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, "
+            "MXFP4");
   EXPECT_THAT(error_of(Bytes().header(1, 0).tensor("t", {1}, 12345, 0)),
               HasSubstr("tensor 't' has type 12345, which is not supported"));
   EXPECT_EQ(error_of(Bytes().header(1, 0).tensor("t", {128, 2}, kQ4K, 0)),

@@ -36,11 +36,29 @@ inline std::vector<std::size_t> scale_offsets(DType dtype) {
   switch (dtype) {
     case DType::kQ6_K:
       return {208};
+    case DType::kQ4_1:
+    case DType::kQ5_1:
     case DType::kQ4_K:
     case DType::kQ5_K:
       return {0, 2};
     default:
       return {0};
+  }
+}
+/// Gives every block of `bytes` the scales that `next` returns; of MXFP4, which has
+/// powers of two, the one just above.
+template <class Next>
+void set_scales(DType dtype, std::vector<std::byte>& bytes, Next&& next) {
+  const auto block_bytes = static_cast<std::size_t>(info(dtype).block_bytes);
+  for (std::size_t block = 0; block < bytes.size(); block += block_bytes) {
+    if (dtype == DType::kMXFP4) {
+      bytes[block] = static_cast<std::byte>(std::ilogb(next()) + 128);
+      continue;
+    }
+    for (const std::size_t at : scale_offsets(dtype)) {
+      const std::uint16_t d = f32_to_f16(next());
+      std::memcpy(bytes.data() + block + at, &d, sizeof d);
+    }
   }
 }
 inline bool is_quantized(DType dtype) { return info(dtype).block_elements > 1; }
@@ -60,12 +78,7 @@ inline Weights random_weights(DType dtype, int rows, std::int64_t k, std::mt1993
   }
   for (std::byte& b : w.bytes) b = static_cast<std::byte>(rng());
   std::uniform_real_distribution<float> scale(-0.02f, 0.02f);
-  const auto block_bytes = static_cast<std::size_t>(info(dtype).block_bytes);
-  for (std::size_t block = 0; block < w.bytes.size(); block += block_bytes)
-    for (const std::size_t at : scale_offsets(dtype)) {
-      const std::uint16_t d = f32_to_f16(scale(rng));
-      std::memcpy(w.bytes.data() + block + at, &d, sizeof d);
-    }
+  set_scales(dtype, w.bytes, [&] { return scale(rng); });
   return w;
 }
 

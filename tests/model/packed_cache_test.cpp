@@ -130,9 +130,9 @@ class PackedCache : public testing::Test {
 };
 
 TEST_F(PackedCache, EveryStartGivesTheSameBits) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0,
-                            DType::kQ5_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
-    SCOPED_TRACE(name(dtype));
+  for (const DTypeInfo& type : all_dtypes()) {
+    const DType dtype = type.dtype;
+    SCOPED_TRACE(type.name);
     test::write_random_model(model_, {.dtype = dtype, .tied = dtype == DType::kQ8_0});
     const Start without = start(model_, {});
     EXPECT_EQ(without.report.state, State::kOff);
@@ -191,7 +191,8 @@ TEST_F(PackedCache, LayoutsOfTypesDiffer) {
   ASSERT_TRUE(backend);
   std::set<std::uint64_t> layouts;
   for (const DTypeInfo& type : all_dtypes()) layouts.insert((*backend)->packed_layout(type.dtype));
-  EXPECT_EQ(layouts.size(), all_dtypes().size());
+  // IQ4_NL packs as Q4_0 does: only what its codes mean is different.
+  EXPECT_EQ(layouts.size(), all_dtypes().size() - 1);
 }
 
 TEST_F(PackedCache, ModelsShareAFolder) {

@@ -13,10 +13,14 @@
 #include <string>
 #include <vector>
 
+#include "ridgeline/quant/iq4_nl.h"
 #include "ridgeline/quant/k_affine.h"
+#include "ridgeline/quant/mxfp4.h"
 #include "ridgeline/quant/q4_0.h"
+#include "ridgeline/quant/q4_1.h"
 #include "ridgeline/quant/q4_k.h"
 #include "ridgeline/quant/q5_0.h"
+#include "ridgeline/quant/q5_1.h"
 #include "ridgeline/quant/q5_k.h"
 #include "ridgeline/quant/q6_k.h"
 #include "ridgeline/quant/q8_0.h"
@@ -111,6 +115,18 @@ double error_bound(DType dtype) {
       return 1.0 / 8 + kF16Scale;
     case DType::kQ5_0:
       return 1.0 / 16 + kF16Scale;
+    // The block spans at most 2·max in 15 (31) steps; the offset is rounded as well.
+    case DType::kQ4_1:
+      return 1.0 / 15 + 3 * kF16Scale;
+    case DType::kQ5_1:
+      return 1.0 / 31 + 3 * kF16Scale;
+    // The widest gap, from 89 to 113 of 127, and the search may move its ends by a tenth
+    // beyond -127; on the other side the values end at 113.
+    case DType::kIQ4_NL:
+      return 14.0 / 113 + 0.1;
+    // 6 · 2^e follows 4 · 2^e; the greatest element may be just below 8 · 2^e.
+    case DType::kMXFP4:
+      return 1.0 / 4;
     // A sub-block spans at most 2·max in 15 steps. Rounding scale and offset to 6 bits
     // each may shift the range's end by 15/126 steps' worth of the greatest scale and
     // by 1/126 of the greatest offset; the weighted search may trade one more step.
@@ -203,10 +219,14 @@ TEST(BlockFormat, LayoutsHaveTheTypesSize) {
   };
   check(DType::kQ8_0, BlockQ8_0{});
   check(DType::kQ4_0, BlockQ4_0{});
+  check(DType::kQ4_1, BlockQ4_1{});
   check(DType::kQ5_0, BlockQ5_0{});
+  check(DType::kQ5_1, BlockQ5_1{});
   check(DType::kQ4_K, BlockQ4_K{});
   check(DType::kQ5_K, BlockQ5_K{});
   check(DType::kQ6_K, BlockQ6_K{});
+  check(DType::kIQ4_NL, BlockIQ4_NL{});
+  check(DType::kMXFP4, BlockMXFP4{});
 }
 
 TEST(BlockFormat, SixBitScalesUnpackFromTheirBits) {

@@ -19,7 +19,7 @@ TEST(DType, EveryRowIsFoundByIdAndByName) {
     EXPECT_EQ(&info(type.dtype), &type);
     EXPECT_TRUE(names.insert(type.name).second) << type.name;
   }
-  EXPECT_EQ(names.size(), 9u);
+  EXPECT_EQ(names.size(), 13u);
 }
 
 TEST(DType, NamesMatchInAnyCaseAndOnlyWhole) {

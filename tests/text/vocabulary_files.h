@@ -105,12 +105,15 @@ class GgufVocabularyReader {
     };
     if (type == kArray) return read_array(key);
     if (key == "tokenizer.ggml.model") {
-      data_.kind = take_string() == "gpt2" ? VocabularyData::Kind::kByteLevelBpe
-                                           : VocabularyData::Kind::kSentencePieceBpe;
+      const std::string model = take_string();
+      data_.kind = model == "gpt2"   ? VocabularyData::Kind::kByteLevelBpe
+                   : model == "bert" ? VocabularyData::Kind::kWordPiece
+                                     : VocabularyData::Kind::kSentencePieceBpe;
     } else if (key == "tokenizer.ggml.pre") {
       data_.pre_tokenizer = take_string();
     } else if (!id("bos", data_.bos) && !id("eos", data_.eos) && !id("unknown", data_.unknown) &&
-               !id("padding", data_.padding) && !flag("add_bos_token", data_.add_bos) &&
+               !id("padding", data_.padding) && !id("cls", data_.bos) &&
+               !id("seperator", data_.eos) && !flag("add_bos_token", data_.add_bos) &&
                !flag("add_eos_token", data_.add_eos) &&
                !flag("add_space_prefix", data_.add_space_prefix)) {
       skip(type);

@@ -50,7 +50,7 @@ struct Q4_K {
   static RIDGELINE_INLINE VecF dmin(const std::byte* block, int v) {
     return load_f16(block + 32 + v * (kVecBytes / 2));
   }
-  /// Scales of sub-blocks 4 q .. 4 q + 3, a byte each; see quant/q4_k.h for the bits.
+  /// Scales of sub-blocks 4 q .. 4 q + 3, a byte each; see quant/k_affine.h for the bits.
   template <int q>
   static RIDGELINE_INLINE VecI scale_bytes(const std::byte* block, int v) {
     const VecI first = load_i(block + kScalesAt + v * kVecBytes);

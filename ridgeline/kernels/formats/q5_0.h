@@ -16,11 +16,9 @@ namespace {
 ///   group 2        bits 2 1 0 of q6                  q2
 ///   group 3        bit 4 of q7     bits 4 3 of q6    q3
 ///   group 4        bits 2 1 0 of q7                  q4
-struct Q5_0 : PairedBlocks<5 * kGroupBytes> {
-  static constexpr DType kDType = DType::kQ5_0;
+template <class FileBlock, std::size_t kScaleBytes = 32>
+struct FiveBitBlocks : SmallBlocks<FileBlock, 5 * kGroupBytes, kScaleBytes> {
   static constexpr int kMaxLevel = 31;
-  static constexpr int kZeroShift = 4;  ///< level 16 = 1 << 4 stands for 0
-  using File = BlockQ5_0;
 
   static void pack_values(Rows blocks, std::byte* values) {
     std::uint32_t lane[5][kPanelWidth] = {};
@@ -54,16 +52,21 @@ struct Q5_0 : PairedBlocks<5 * kGroupBytes> {
   /// Four levels a word.
   static void read_levels(const std::byte* file, std::uint32_t (&q)[8]) {
     std::uint32_t fifth;
-    std::memcpy(&fifth, file + offsetof(File, qh), sizeof fifth);
+    std::memcpy(&fifth, file + offsetof(FileBlock, qh), sizeof fifth);
     for (std::size_t g = 0; g < 4; ++g) {
       std::uint32_t nibbles;
-      std::memcpy(&nibbles, file + offsetof(File, qs) + 4 * g, sizeof nibbles);
+      std::memcpy(&nibbles, file + offsetof(FileBlock, qs) + 4 * g, sizeof nibbles);
       q[g] = (nibbles & kBytes * 15) | spread(fifth >> (4 * g)) << 4;
       q[g + 4] = (nibbles >> 4 & kBytes * 15) | spread(fifth >> (4 * g + 16)) << 4;
     }
   }
   /// Bits 0..3 as the lowest bits of four bytes: bit i moves up by 7 i.
   static std::uint32_t spread(std::uint32_t bits) { return (bits & 15) * 0x00204081u & kBytes; }
+};
+
+struct Q5_0 : FiveBitBlocks<BlockQ5_0> {
+  static constexpr DType kDType = DType::kQ5_0;
+  static constexpr int kZeroShift = 4;  ///< level 16 = 1 << 4 stands for 0
 };
 
 }  // namespace

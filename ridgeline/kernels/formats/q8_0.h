@@ -8,11 +8,10 @@ namespace {
 
 /// One group per k-group, each value stored + 128 (its top bit flipped), because the
 /// dot product wants one operand without sign.
-struct Q8_0 : PairedBlocks<8 * kGroupBytes> {
+struct Q8_0 : SmallBlocks<BlockQ8_0, 8 * kGroupBytes> {
   static constexpr DType kDType = DType::kQ8_0;
   static constexpr int kMaxLevel = 255;
   static constexpr int kZeroShift = 7;
-  using File = BlockQ8_0;
 
   static void pack_values(Rows blocks, std::byte* values) {
     transpose<std::uint32_t>(blocks.at(offsetof(File, qs)), 8, values);

@@ -6,9 +6,13 @@
 #include "ridgeline/kernels/formats/bf16.h"
 #include "ridgeline/kernels/formats/f16.h"
 #include "ridgeline/kernels/formats/f32.h"
+#include "ridgeline/kernels/formats/iq4_nl.h"
+#include "ridgeline/kernels/formats/mxfp4.h"
 #include "ridgeline/kernels/formats/q4_0.h"
+#include "ridgeline/kernels/formats/q4_1.h"
 #include "ridgeline/kernels/formats/q4_k.h"
 #include "ridgeline/kernels/formats/q5_0.h"
+#include "ridgeline/kernels/formats/q5_1.h"
 #include "ridgeline/kernels/formats/q5_k.h"
 #include "ridgeline/kernels/formats/q6_k.h"
 #include "ridgeline/kernels/formats/q8_0.h"
@@ -20,7 +24,7 @@ template <class... F>
 struct FormatList {};
 
 using FloatFormats = FormatList<F32, F16, BF16>;
-using QuantizedFormats = FormatList<Q8_0, Q4_0, Q5_0, Q4_K, Q5_K, Q6_K>;
+using QuantizedFormats = FormatList<Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, MXFP4>;
 
 /// One table entry per format of the list: Entry<F>::make().
 template <template <class> class Entry, class List>

@@ -12,15 +12,22 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
-// --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale ---
+// --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale,
+// --- or with an offset: acc += (Σ level·q · weight scale + offset · Σ q) · x scale ---
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
                                   Accumulators<kRows>& c) {
   using Dot = Sum<F::kMaxLevel>;
   Dot sums[kRows][kVecs];
+  const auto negative_sum = [&](int r) RIDGELINE_BODY {
+    return broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4);
+  };
   const auto first = [&](int r) RIDGELINE_BODY {
-    return shift_left<F::kZeroShift>(broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4));
+    if constexpr (F::kHasMins)
+      return zero_i();
+    else
+      return shift_left<F::kZeroShift>(negative_sum(r));
   };
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       sums[r][v]
@@ -39,7 +46,13 @@ RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       const VecF x_scale = broadcast_f(x + ((kQ8x32Dwords + 1) * kRows + r) * 4);
       const VecF sum = to_float(sums[r][v].template total<8>(first(r)));
-      c.set(r, v, fma(sum, mul(weight_scale, x_scale), c.get(r, v)));
+      if constexpr (F::kHasMins) {
+        const VecF value =
+            fnma(to_float(negative_sum(r)), F::offset(block, v), mul(sum, weight_scale));
+        c.set(r, v, fma(value, x_scale, c.get(r, v)));
+      } else {
+        c.set(r, v, fma(sum, mul(weight_scale, x_scale), c.get(r, v)));
+      }
     }
   }
 }

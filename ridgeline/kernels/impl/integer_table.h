@@ -23,7 +23,13 @@ template <class F>
 struct IntegerEntry {
   // Measured on Zen 4: with fewer rows memory is the limit, and prefetching only adds to
   // its work. A byte per weight reaches that limit later than half a byte.
-  static constexpr int kPrefetchRows = F::kMaxLevel > 63 ? 5 : 4;
+  static constexpr std::size_t kBytesPer32 = [] {
+    if constexpr (kHasSubBlocks<F>)
+      return F::kBlockBytes / 8;
+    else
+      return F::kBytesPer32;
+  }();
+  static constexpr int kPrefetchRows = kBytesPer32 > 32 * kPanelWidth ? 5 : 4;
   static constexpr WeightKernel make() {
     return weight_kernel<F, IntegerKernel>(F::kElements, kPrefetchRows);
   }

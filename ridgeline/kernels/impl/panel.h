@@ -154,39 +154,52 @@ RIDGELINE_INLINE void store_signed_bytes(VecI bytes, std::int32_t (*out)[kPanelW
   store_i(&out[3][v * kLanes], shift_right_signed<24>(bytes));
 }
 
-/// Panels of types with 32 elements and one F16 scale in a block (Q4_0 and its kin):
-/// blocks come in pairs, so that groups stay aligned. With an odd number of blocks,
-/// the last pair's second half is zero.
+/// Panels of types with blocks of 32 elements (Q4_0 and its kin). As many blocks go
+/// together as have their scales in one group, so that groups stay aligned; of two:
 ///
 ///   ┌────────────────────┬────────────────────┬─────────────────┬─────────────────┐
 ///   │ scales of block 2p │ scales of 2p + 1   │ values of 2p    │ values of 2p + 1│
 ///   └────────────────────┴────────────────────┴─────────────────┴─────────────────┘
 ///     16 F16               16 F16               kValueBytes       kValueBytes
-template <std::size_t kValueBytes>
-struct PairedBlocks {
+///
+/// What k leaves of the last ones is zero. The file's blocks begin with the F16 scale d,
+/// and where the panel has room for two, the F16 offset m follows (x = d · level + m).
+template <class FileBlock, std::size_t kValueBytes, std::size_t kScaleBytes = 32>
+struct SmallBlocks {
+  using File = FileBlock;
   struct Block {
     const std::byte* scales;
     const std::byte* values;
   };
   static constexpr int kElements = 32;
-  static constexpr std::size_t kPairBytes = kGroupBytes + 2 * kValueBytes;
-  static constexpr std::size_t kBytesPer32 = kPairBytes / 2;
+  static constexpr bool kHasMins = kScaleBytes == 64;
+  static constexpr int kTogether = static_cast<int>(kGroupBytes / kScaleBytes);
+  static constexpr int kShift = kTogether == 4 ? 2 : kTogether == 2 ? 1 : 0;
+  static constexpr std::size_t kBytesPer32 = kScaleBytes + kValueBytes;
+  static_assert(kTogether == 1 << kShift);
 
   static std::size_t panel_bytes(std::int64_t k) {
-    return static_cast<std::size_t>((k + 63) / 64) * kPairBytes;
+    return static_cast<std::size_t>((k / 32 + kTogether - 1) >> kShift) * kTogether * kBytesPer32;
   }
   static RIDGELINE_INLINE std::size_t scales_at(std::int64_t b) {
-    return static_cast<std::size_t>(b >> 1) * kPairBytes + static_cast<std::size_t>(b & 1) * 32;
+    return static_cast<std::size_t>(b >> kShift) * (kTogether * kBytesPer32) +
+           static_cast<std::size_t>(b & (kTogether - 1)) * kScaleBytes;
   }
   static RIDGELINE_INLINE std::size_t values_at(std::int64_t b) {
-    return static_cast<std::size_t>(b >> 1) * kPairBytes + kGroupBytes +
-           static_cast<std::size_t>(b & 1) * kValueBytes;
+    return static_cast<std::size_t>(b >> kShift) * (kTogether * kBytesPer32) + kGroupBytes +
+           static_cast<std::size_t>(b & (kTogether - 1)) * kValueBytes;
   }
   static RIDGELINE_INLINE Block at(const std::byte* panel, std::int64_t b) {
     return {panel + scales_at(b), panel + values_at(b)};
   }
+  static void pack_scales(Rows blocks, std::byte* to) {
+    transpose<std::uint16_t>(blocks, kHasMins ? 2 : 1, to);
+  }
   static RIDGELINE_INLINE VecF scale(Block block, int v) {
     return load_f16(block.scales + v * (kVecBytes / 2));
+  }
+  static RIDGELINE_INLINE VecF offset(Block block, int v) {
+    return load_f16(block.scales + 32 + v * (kVecBytes / 2));
   }
 };
 

@@ -85,6 +85,21 @@ RIDGELINE_INLINE VecI to_int(VecF a) { return _mm256_cvtps_epi32(a); }
 RIDGELINE_INLINE VecI bits(VecF a) { return _mm256_castps_si256(a); }
 RIDGELINE_INLINE VecF from_bits(VecI a) { return _mm256_castsi256_ps(a); }
 
+// --- bytes ----------------------------------------------------------------------
+
+/// kLanes bytes, each zero extended.
+RIDGELINE_INLINE VecI load_bytes(const void* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+}
+/// A table of 16 bytes, and its entry for each byte of `index` (0..15).
+using ByteTable = VecI;
+RIDGELINE_INLINE ByteTable byte_table(const std::uint8_t* p) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+RIDGELINE_INLINE VecI look_up(ByteTable table, VecI index) {
+  return _mm256_shuffle_epi8(table, index);
+}
+
 // --- masks --------------------------------------------------------------------
 
 RIDGELINE_INLINE Mask less(VecF a, VecF b) {

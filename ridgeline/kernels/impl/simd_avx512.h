@@ -76,6 +76,21 @@ RIDGELINE_INLINE VecI to_int(VecF a) { return _mm512_cvtps_epi32(a); }
 RIDGELINE_INLINE VecI bits(VecF a) { return _mm512_castps_si512(a); }
 RIDGELINE_INLINE VecF from_bits(VecI a) { return _mm512_castsi512_ps(a); }
 
+// --- bytes ----------------------------------------------------------------------
+
+/// kLanes bytes, each zero extended.
+RIDGELINE_INLINE VecI load_bytes(const void* p) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+/// A table of 16 bytes, and its entry for each byte of `index` (0..15).
+using ByteTable = VecI;
+RIDGELINE_INLINE ByteTable byte_table(const std::uint8_t* p) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+RIDGELINE_INLINE VecI look_up(ByteTable table, VecI index) {
+  return _mm512_shuffle_epi8(table, index);
+}
+
 // --- masks --------------------------------------------------------------------
 
 RIDGELINE_INLINE Mask less(VecF a, VecF b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }

@@ -104,6 +104,27 @@ RIDGELINE_INLINE VecI to_int(VecF a) {
   return r;
 }
 
+// --- bytes ----------------------------------------------------------------------
+
+/// kLanes bytes, each zero extended.
+RIDGELINE_INLINE VecI load_bytes(const void* p) {
+  typedef std::uint8_t Bytes __attribute__((vector_size(8)));
+  Bytes b;
+  std::memcpy(&b, p, sizeof b);
+  return __builtin_convertvector(b, VecI);
+}
+/// A table of 16 bytes, and its entry for each byte of `index` (0..15).
+using ByteTable = const std::uint8_t*;
+RIDGELINE_INLINE ByteTable byte_table(const std::uint8_t* p) { return p; }
+RIDGELINE_INLINE VecI look_up(ByteTable table, VecI index) {
+  std::uint8_t bytes[sizeof index];
+  std::memcpy(bytes, &index, sizeof bytes);
+  for (std::uint8_t& b : bytes) b = table[b];
+  VecI v;
+  std::memcpy(&v, bytes, sizeof v);
+  return v;
+}
+
 // --- masks --------------------------------------------------------------------
 
 RIDGELINE_INLINE Mask less(VecF a, VecF b) { return a < b; }

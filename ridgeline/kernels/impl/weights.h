@@ -44,13 +44,14 @@ void pack_panel(const std::byte* data, std::size_t row_stride, int count, std::i
   } else {
     const std::int64_t blocks = k / 32;
     for (std::int64_t b = 0; b < blocks; ++b) {
-      transpose<std::uint16_t>(rows.at(offsetof(typename F::File, d)), 1, panel + F::scales_at(b));
+      F::pack_scales(rows, panel + F::scales_at(b));
       F::pack_values(rows, panel + F::values_at(b));
       rows = rows.at(sizeof(typename F::File));
     }
-    if (blocks % 2 == 0) return;
-    std::memset(panel + F::scales_at(blocks), 0, 32);
-    std::memset(panel + F::values_at(blocks), 0, F::panel_bytes(k) - F::values_at(blocks));
+    if (blocks % F::kTogether == 0) return;
+    const std::size_t scales = F::scales_at(blocks), values = F::values_at(blocks);
+    std::memset(panel + scales, 0, F::values_at(blocks / F::kTogether * F::kTogether) - scales);
+    std::memset(panel + values, 0, F::panel_bytes(k) - values);
   }
 }
 
@@ -59,7 +60,7 @@ struct Expanded {
   alignas(64) float w[32][kPanelWidth];
 };
 
-/// One k-group as floats: (level - zero) · scale, and - min where there is one. Each
+/// One k-group as floats: (level - zero) · scale. Here and where there are minima, each
 /// step is exact or rounds as the scalar decoder does.
 template <int zero>
 RIDGELINE_INLINE void expand_group(VecI u, VecF scale, float (*out)[kPanelWidth], int v) {
@@ -115,8 +116,15 @@ __attribute__((noinline)) void expand(const std::byte* panel, std::int64_t b, Ex
     for (int v = 0; v < kVecs; ++v) {
       const VecF scale = F::scale(block, v);
       unroll<0, 8>([&](auto g) RIDGELINE_BODY {
-        expand_group<1 << F::kZeroShift>(F::template levels<g>(block.values, v), scale,
-                                         to.w + 4 * g, v);
+        const VecI u = F::template levels<g>(block.values, v);
+        if constexpr (F::kHasMins) {
+          unroll<0, 4>([&](auto e) RIDGELINE_BODY {
+            store(to.w[4 * g + e] + v * kLanes,
+                  add(mul(to_float(byte_of<e>(u)), scale), F::offset(block, v)));
+          });
+        } else {
+          expand_group<1 << F::kZeroShift>(u, scale, to.w + 4 * g, v);
+        }
       });
     }
   }

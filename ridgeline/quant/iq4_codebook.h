@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+// What IQ4_NL and IQ4_XS have in common: four bits choose one of sixteen values, which
+// lie closer together near zero, and blocks of 32 elements are scaled by one factor.
+namespace ridgeline::iq4 {
+
+constexpr int kBlock = 32;
+
+/// ggml's codebook, in ascending order.
+inline constexpr std::int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                            1,    13,   25,  38,  53,  69,  89,  113};
+
+/// codes[i] = the value nearest to x[i] · inverse, the upper one of two.
+void nearest_codes(const float* x, float inverse, std::uint8_t (&codes)[kBlock]);
+
+/// The factor d of a block x ≈ d · values: fifteen trials around the one that puts the
+/// extreme element on -127, each refitted to its codes; the best by Σ x²·(error)². Order
+/// of operations and rounding are those of ggml's reference.
+float best_scale(const float* x);
+
+}  // namespace ridgeline::iq4
