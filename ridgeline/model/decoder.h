@@ -36,6 +36,10 @@ class Decoder : public Model {
   /// final norm and the head.
   virtual Status load_ends(WeightLoader& loader);
 
+  /// The architecture's own activations.
+  virtual Status allocate_own(std::int64_t) { return {}; }
+  Result<Matrix> workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what);
+
   /// x_ = embeddings of the batch (and of its positions, where they are learned); rope_ and
   /// local_rope_ = the angles of its positions.
   void begin(const Batch& batch);
@@ -52,7 +56,8 @@ class Decoder : public Model {
   /// Rotates q_ and k_ in the layer's way, if the architecture rotates.
   void rotate(int layer);
   /// Stores k_ and v_; attention_ = what the rows of q_ make of all that the cache holds.
-  void attend(const Batch& batch, KvCache& cache, int layer);
+  /// `sinks` [num_heads], or null.
+  void attend(const Batch& batch, KvCache& cache, int layer, const float* sinks = nullptr);
   /// Drops the rows of x_, h_ and attention_ that no logits are wanted of: after the last
   /// layer's cache is written nothing else needs them. False if none is left.
   bool keep_logit_rows(const Batch& batch);
@@ -85,7 +90,6 @@ class Decoder : public Model {
   /// The frequencies of the rotation, or the table of learned positions.
   Status load_positions(WeightLoader& loader, const LoadOptions& options);
   Status allocate_workspace(const LoadOptions& options);
-  Result<Matrix> workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what);
   void set_rows(std::int64_t rows);
 
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;

@@ -7,6 +7,7 @@
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
 #include "ridgeline/model/expert_config.h"
+#include "ridgeline/model/latent_config.h"
 #include "ridgeline/model/rope_config.h"
 #include "ridgeline/ops/backend.h"
 
@@ -33,6 +34,7 @@ struct ModelConfig {
   /// Values are the first value_dim elements of the keys, and the cache holds them once:
   /// multi-head latent attention (DeepSeek-V2), whose one "head" is what it caches.
   bool latent_kv = false;
+  LatentConfig latent;  ///< what the heads are without that
   /// [layers]: positions that a row of the layer sees at most, itself included, 0 for all;
   /// empty: every layer sees all.
   std::vector<std::int64_t> layer_windows;
