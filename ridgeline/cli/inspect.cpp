@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ridgeline/cli/commands.h"
+#include "ridgeline/cli/model_argument.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -124,7 +125,8 @@ void print(const FileReport& r, const InspectArguments& arguments) {
 }
 
 Status inspect(const InspectArguments& arguments) {
-  RIDGELINE_TRY(const FileReport report, inspect_file(arguments.file));
+  RIDGELINE_TRY(const std::string path, resolve_model(arguments.file));
+  RIDGELINE_TRY(const FileReport report, inspect_file(path));
   if (arguments.json)
     fmt::print("{}\n",
                to_json(report, arguments).dump(2, ' ', false, Json::error_handler_t::replace));
@@ -139,7 +141,7 @@ void add_inspect(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command =
       program.add_subcommand("inspect", "what is in a model file, and what it needs");
-  command->add_option("FILE,-m,--model", arguments->file, "GGUF file")->required();
+  command->add_option("FILE,-m,--model", arguments->file, kModelHelp)->required();
   command
       ->add_option("-c,--ctx-size", arguments->context, "tokens of context for the KV cache's size")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));

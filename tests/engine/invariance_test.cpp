@@ -11,6 +11,7 @@
 #include "ridgeline/kv/block_pool.h"
 #include "ridgeline/model/model.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recipe_model.h"
 
 namespace ridgeline {
 namespace {
@@ -90,7 +91,7 @@ class Runner {
 std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::int32_t> ids(count);
-  for (auto& id : ids) id = static_cast<std::int32_t>(random() % 300);
+  for (auto& id : ids) id = static_cast<std::int32_t>(random() % 259);
   return ids;
 }
 
@@ -180,6 +181,28 @@ TEST_P(Invariance, EveryKvTypeAndArchitectureBeyondOneSpan) {
       SCOPED_TRACE(std::string(architecture) + ", KV " + std::string(name(kv_type)));
       expect_invariant(path, {.isa = GetParam()}, kv_type, 600);
     }
+    std::remove(path.c_str());
+  }
+}
+
+TEST_P(Invariance, MixturesOfQuantizedExperts) {
+  for (DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_K, DType::kMXFP4}) {
+    SCOPED_TRACE(name(type));
+    const std::string path = test::temporary_path("experts.gguf");
+    test::write_random_model(
+        path, {.architecture = "qwen3moe", .dtype = type, .ffn_size = 256, .experts = 9});
+    expect_invariant(path, {.isa = GetParam()}, DType::kF16, 100);
+    std::remove(path.c_str());
+  }
+}
+
+TEST_P(Invariance, SharedExpertsLatentsAndSinks) {
+  for (const char* recipe :
+       {"mixtral", "qwen2moe", "deepseek2-lite", "deepseek2", "deepseek3", "gpt-oss-yarn"}) {
+    SCOPED_TRACE(recipe);
+    const std::string path = test::temporary_path("recipe.gguf");
+    test::write_recipe_model(path, test::read_recipe(recipe));
+    expect_invariant(path, {.isa = GetParam()}, DType::kF16, 100);
     std::remove(path.c_str());
   }
 }
