@@ -34,9 +34,9 @@ inline constexpr std::int64_t kSerialFloats = 16 << 10;
 
 /// The query heads of every KV head in runs of up to kItemHeads, one item each.
 struct HeadTiling {
-  HeadTiling(int query_heads, int kv_heads)
-      : group(query_heads / kv_heads),
-        kv_heads(kv_heads),
+  HeadTiling(int query_heads, int cache_heads)
+      : group(query_heads / cache_heads),
+        kv_heads(cache_heads),
         runs_per_kv_head((group + kItemHeads - 1) / kItemHeads),
         most(group < kItemHeads ? group : kItemHeads) {}
 
