@@ -259,5 +259,5 @@ o = dict(vocab_size=VOCAB, hidden_size=40, num_hidden_layers=3, num_attention_he
          layer_norm_eps=1e-12, pad_token_id=0)
 add("bert", "bert", "Bert", o, BERT,
     {"block_count": 3, "context_length": 512, "embedding_length": 40, "feed_forward_length": 72,
-     "attention.head_count": 2, LN: 1e-12, "attention.causal": False, "pooling_type": 1}, model="BertModel",
+     "attention.head_count": 2, LN: 1e-12, "attention.causal": False, "pooling_type": 1, "tokenizer.ggml.token_type_count": 2}, model="BertModel",
     encoder=True, gains=BERT_GAINS)

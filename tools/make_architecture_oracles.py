@@ -90,7 +90,7 @@ class Case:
         self.config._attn_implementation = "eager"
         self.config._experts_implementation = "eager"
         self.model = getattr(transformers, c["model"])(self.config).eval()
-        self.metadata = {(k if k.startswith("general") else f"{self.arch}.{k}"): v
+        self.metadata = {(k if k.startswith(("general", "tokenizer")) else f"{self.arch}.{k}"): v
                          for k, v in c["metadata"].items()}
         self.encoder = c.get("encoder", False)
         self.no_llamacpp = c.get("no_llamacpp")

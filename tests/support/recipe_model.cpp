@@ -49,6 +49,7 @@ GgufValue metadata_value(const nlohmann::json& value) {
   if (value.is_boolean()) return GgufValue::of(value.get<bool>());
   if (value.is_number_integer()) return GgufValue::of(value.get<std::uint32_t>());
   if (value.is_number()) return GgufValue::of(value.get<float>());
+  if (value.is_array()) return GgufValue::of(value.get<std::vector<bool>>());
   return GgufValue::of(std::string_view(value.get_ref<const std::string&>()));
 }
 

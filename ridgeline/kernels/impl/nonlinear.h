@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ridgeline/kernels/impl/exp2.h"
+#include "ridgeline/kernels/impl/tanh.h"
 
 // The bent functions: each is made of e^x for x <= 0, so that nothing overflows, and is
 // accurate relative to its own value, tails included.
@@ -41,20 +42,6 @@ RIDGELINE_INLINE VecF gelu_erf(VecF x) {
   p = fma(p, t, splat(0x1.15bf78p-3f));
   const VecF lower = mul(mul(p, t), exp_nonpositive(mul(mul(a, a), splat(-0.5f))));
   return mul(x, select(less(x, zero_f()), lower, sub(splat(1.0f), lower)));
-}
-
-/// From e^-2|x|, or below 5/8, where 1 - e cancels, an odd polynomial (minimax, 4.1e-9).
-RIDGELINE_INLINE VecF tanh(VecF x) {
-  const VecF a = abs(x), square = mul(x, x);
-  VecF p = splat(-0x1.76abf6p-8f);
-  p = fma(p, square, splat(0x1.5256cep-6f));
-  p = fma(p, square, splat(-0x1.b84448p-5f));
-  p = fma(p, square, splat(0x1.110768p-3f));
-  p = fma(p, square, splat(-0x1.555534p-2f));
-  const VecF small = fma(mul(p, square), x, x);
-  const VecF e = exp_nonpositive(mul(a, splat(-2.0f)));
-  const VecF large = div(sub(splat(1.0f), e), add(splat(1.0f), e));
-  return select(less(a, splat(0.625f)), small, select(less(x, zero_f()), negate(large), large));
 }
 
 /// gpt-oss: both factors clamped, and the linear one shifted by 1. NaN stays NaN.
