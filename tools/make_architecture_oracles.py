@@ -27,6 +27,7 @@ import transformers
 
 import make_llamacpp_oracle as llamacpp
 from architecture_cases import CASES, VOCAB
+from expert_cases import Parts
 
 KEPT_POSITIONS = 4   # logits stored for the last positions of the prompt
 GREEDY_STEPS = 24
@@ -87,6 +88,7 @@ class Case:
         self.config = getattr(transformers, c["cls"] + "Config" if "config" not in c else c["config"])(
             **c["options"])
         self.config._attn_implementation = "eager"
+        self.config._experts_implementation = "eager"
         self.model = getattr(transformers, c["model"])(self.config).eval()
         self.metadata = {(k if k.startswith(("general", "tokenizer")) else f"{self.arch}.{k}"): v
                          for k, v in c["metadata"].items()}
@@ -96,9 +98,15 @@ class Case:
         gains = c.get("gains", {"attn_q": 2.0, "attn_k": 2.0, "attn_qkv": 1.5, "embd": 3.0,
                                 "output.weight": 3.0})
         self.tensors = []
-        for hf_name, p in self.model.named_parameters():
+        biases = [b for b in self.model.named_buffers() if b[0].endswith("correction_bias")]
+        for hf_name, p in [*self.model.named_parameters(), *biases]:
             kind, gguf_name = self.map_name(hf_name, c["names"])
             if gguf_name is None:
+                continue
+            if isinstance(kind, Parts):
+                parts = [describe(n, s, gains) for n, s in zip(gguf_name, kind.shapes(p.shape))]
+                self.tensors += parts
+                self.set(p, kind.join(*map(values_of, parts)))
                 continue
             shape = tuple(p.shape)[::-1] if kind == "transposed" else tuple(p.shape)
             tensor = describe(gguf_name, shape, gains)
@@ -112,16 +120,23 @@ class Case:
                 heads = self.config.num_attention_heads if "_q" in gguf_name else \
                     self.config.num_key_value_heads
                 value = to_halves(value, heads)
-            with torch.no_grad():
-                p.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+            self.set(p, value)
         for name, values in c.get("extra", {}).items():
             self.tensors.append({"name": name, "shape": [len(values)], "values": values})
+
+    @staticmethod
+    def set(parameter, value):
+        assert tuple(parameter.shape) == value.shape, (parameter.shape, value.shape)
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
     @staticmethod
     def map_name(hf_name, names):
         for pattern, target in names:
             m = re.fullmatch(pattern, hf_name)
             if m:
+                if isinstance(target, Parts):
+                    return target, [m.expand(n) for n in target.names]
                 kind, target = target if isinstance(target, tuple) else ("same", target)
                 return kind, target and m.expand(target)
         raise SystemExit(f"no GGUF name for {hf_name}")

@@ -73,25 +73,36 @@ Status Decoder::allocate_workspace(const LoadOptions& options) {
   RIDGELINE_TRY(k_, workspace_matrix(rows, config_.kv_size(), "keys"));
   RIDGELINE_TRY(v_, workspace_matrix(rows, config_.value_size(), "values"));
   RIDGELINE_TRY(attention_, workspace_matrix(rows, config_.attention_size(), "attention results"));
-  RIDGELINE_TRY(ffn_, workspace_matrix(rows, config_.ffn_size, "feed-forward activations"));
+  RIDGELINE_TRY(ffn_, workspace_matrix(rows, config_.dense_ffn_size(), "feed-forward activations"));
   RIDGELINE_TRY(rope_, workspace_matrix(rows, config_.rope.dims, "rotation angles"));
   RIDGELINE_TRY(local_rope_, workspace_matrix(rows, config_.local_rope.dims, "rotation angles"));
   RIDGELINE_TRY(logits_, workspace_matrix(options.max_logit_rows, config_.vocab_size, "logits"));
 
   Backend::Limits limits;
   limits.max_rows = std::max(rows, options.max_logit_rows);
-  limits.max_cols = std::max({config_.hidden_size, config_.attention_size(), config_.ffn_size});
+  limits.max_cols = std::max({config_.hidden_size, config_.latent_kv ? 0 : config_.attention_size(),
+                              config_.dense_ffn_size()});
   limits.max_positions = max_positions(options);
   limits.query_heads = config_.num_heads;
   limits.kv_heads = config_.num_kv_heads;
   limits.head_dim = config_.head_dim;
   limits.value_dim = config_.v_dim();
   limits.latent = config_.latent_kv;
+  Mixture::extend(config_, limits);
+  if (config_.latent_kv) {
+    const LatentConfig& latent = config_.latent;
+    limits.max_cols = std::max({limits.max_cols, std::int64_t{latent.q_rank},
+                                std::int64_t{config_.num_heads} * latent.value_dim});
+    limits.product_heads = config_.num_heads;
+    limits.product_head_cols = std::max(latent.key_dim, latent.rank);
+  }
+  RIDGELINE_TRY_STATUS(allocate_own(rows));
+  RIDGELINE_TRY_STATUS(mixture_.allocate(ops_, config_, rows));
   return ops_.reserve(limits);
 }
 
 std::size_t Decoder::workspace_bytes() const {
-  std::size_t bytes = ops_.workspace_bytes();
+  std::size_t bytes = ops_.workspace_bytes() + mixture_.bytes();
   for (const auto& b : workspace_) bytes += b->bytes();
   return bytes;
 }
@@ -141,13 +152,14 @@ void Decoder::rotate(int layer) {
   ops_.rope(k_, config_.num_kv_heads, table, config_.rope.style);
 }
 
-void Decoder::attend(const Batch& batch, KvCache& cache, int layer) {
+void Decoder::attend(const Batch& batch, KvCache& cache, int layer, const float* sinks) {
   AttentionParams params;
   params.scale = config_.attention_scale > 0.0F
                      ? config_.attention_scale
                      : 1.0F / std::sqrt(static_cast<float>(config_.head_dim));
   params.window = config_.window(layer);
   params.softcap = config_.attention_softcap;
+  params.sinks = sinks;
   params.causal = !config_.is_encoder;
   ops_.append_kv(cache, layer, k_, v_, batch.slices);
   ops_.attention(cache, layer, q_, batch.slices, params, attention_);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ridgeline/model/layer_weights.h"
+#include "ridgeline/model/mixture.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/model/weight_loader.h"
 
@@ -35,6 +36,10 @@ class Decoder : public Model {
   /// final norm and the head.
   virtual Status load_ends(WeightLoader& loader);
 
+  /// The architecture's own activations.
+  virtual Status allocate_own(std::int64_t) { return {}; }
+  Result<Matrix> workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what);
+
   /// x_ = embeddings of the batch (and of its positions, where they are learned); rope_ and
   /// local_rope_ = the angles of its positions.
   void begin(const Batch& batch);
@@ -51,7 +56,8 @@ class Decoder : public Model {
   /// Rotates q_ and k_ in the layer's way, if the architecture rotates.
   void rotate(int layer);
   /// Stores k_ and v_; attention_ = what the rows of q_ make of all that the cache holds.
-  void attend(const Batch& batch, KvCache& cache, int layer);
+  /// `sinks` [num_heads], or null.
+  void attend(const Batch& batch, KvCache& cache, int layer, const float* sinks = nullptr);
   /// Drops the rows of x_, h_ and attention_ that no logits are wanted of: after the last
   /// layer's cache is written nothing else needs them. False if none is left.
   bool keep_logit_rows(const Batch& batch);
@@ -72,6 +78,8 @@ class Decoder : public Model {
   Matrix rope_;        ///< [rope.dims], cosines then sines
   Matrix local_rope_;  ///< likewise, for layers with a window; no columns: they use rope_
 
+  Mixture mixture_;  ///< where layers have experts
+
   std::unique_ptr<PackedWeight> embedding_;
   std::unique_ptr<PackedWeight> positions_;  ///< [positions][hidden], or null
 
@@ -82,7 +90,6 @@ class Decoder : public Model {
   /// The frequencies of the rotation, or the table of learned positions.
   Status load_positions(WeightLoader& loader, const LoadOptions& options);
   Status allocate_workspace(const LoadOptions& options);
-  Result<Matrix> workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what);
   void set_rows(std::int64_t rows);
 
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;

@@ -65,7 +65,12 @@ Result<LayerWeights> LayerWeights::load(WeightLoader& loader, const std::string&
   RIDGELINE_TRY(w.attention_norm, loader.vector(prefix + "attn_norm.weight", c.hidden_size));
   RIDGELINE_TRY_STATUS(w.load_attention(loader, prefix, c));
   RIDGELINE_TRY(w.ffn_norm, loader.vector(prefix + "ffn_norm.weight", c.hidden_size));
-  RIDGELINE_TRY_STATUS(w.load_gated_ffn(loader, prefix, c));
+  if (c.experts.count > 0 &&
+      (c.experts.dense_layers == 0 || loader.has(prefix + "ffn_gate_inp.weight"))) {
+    RIDGELINE_TRY(w.mixture, MixtureWeights::load(loader, prefix, c));
+  } else {
+    RIDGELINE_TRY_STATUS(w.load_gated_ffn(loader, prefix, c));
+  }
   return w;
 }
 

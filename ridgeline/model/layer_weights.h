@@ -1,8 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "ridgeline/model/mixture.h"
 #include "ridgeline/model/model_config.h"
 #include "ridgeline/model/weight_loader.h"
 
@@ -51,6 +53,7 @@ struct FfnWeights {
 
 /// The tensors that a Llama-like layer consists of.
 struct LayerWeights : AttentionWeights, GatedFfnWeights {
+  std::optional<MixtureWeights> mixture;         ///< in place of the feed-forward network
   std::unique_ptr<DeviceBuffer> attention_norm;  ///< [hidden]
   std::unique_ptr<DeviceBuffer> ffn_norm;        ///< [hidden]
 

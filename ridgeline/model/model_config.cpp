@@ -27,6 +27,10 @@ constexpr std::array kArchitectures{
     Architecture{"llama", RopeStyle::kInterleaved},
     Architecture{"qwen2", RopeStyle::kHalf},
     Architecture{"qwen3", RopeStyle::kHalf},
+    Architecture{"qwen2moe", RopeStyle::kHalf},
+    Architecture{"qwen3moe", RopeStyle::kHalf},
+    Architecture{"deepseek2", RopeStyle::kInterleaved},
+    Architecture{"gpt-oss", RopeStyle::kHalf, Norm::kRms, false, 2, 128},
     Architecture{"phi2", RopeStyle::kHalf, Norm::kLayer},
     Architecture{"phi3", RopeStyle::kHalf},
     Architecture{"olmo2", RopeStyle::kHalf, Norm::kRms, false, 4},
@@ -39,6 +43,36 @@ constexpr std::array kArchitectures{
     Architecture{"bert", std::nullopt, Norm::kLayer, true},
     Architecture{"nomic-bert", RopeStyle::kHalf, Norm::kLayer, true},
 };
+
+/// How many heads there are, and their sizes.
+Status read_heads(const MetadataReader& reader, ModelConfig& config) {
+  RIDGELINE_TRY(config.num_heads, reader.integer("attention.head_count", 1, 4096));
+  if (config.architecture == "deepseek2") {
+    // Its heads share one, which is cached.
+    RIDGELINE_TRY(config.latent, read_latent_config(reader));
+    config.num_kv_heads = 1;
+    config.head_dim = config.latent.rank + config.latent.rope_dim;
+    config.value_dim = config.latent.rank;
+    config.latent_kv = true;
+    return {};
+  }
+  RIDGELINE_TRY(config.num_kv_heads,
+                reader.integer("attention.head_count_kv", 1, config.num_heads, config.num_heads));
+  if (config.num_heads % config.num_kv_heads != 0)
+    return fail(fmt::format("{}: {} attention heads cannot share {} KV heads evenly",
+                            reader.file().path(), config.num_heads, config.num_kv_heads));
+  std::optional<std::int64_t> head_dim;
+  if (config.hidden_size % config.num_heads == 0) head_dim = config.hidden_size / config.num_heads;
+  RIDGELINE_TRY(config.head_dim, reader.integer("attention.key_length", 2, 1024, head_dim));
+  RIDGELINE_TRY(const int value_length,
+                reader.integer("attention.value_length", 2, 1024, config.head_dim));
+  if (value_length != config.head_dim || config.head_dim % 2 != 0)
+    return fail(
+        fmt::format("{}: heads have keys of {} and values of {} dimensions, expected one "
+                    "even number for both",
+                    reader.file().path(), config.head_dim, value_length));
+  return {};
+}
 
 /// Layers that see only a window of positions.
 Status read_windows(const MetadataReader& reader, const Architecture& architecture,
@@ -88,6 +122,16 @@ Status read_particulars(const MetadataReader& reader, ModelConfig& config) {
   if (name == "gemma3" && reader.has("final_logit_softcapping")) {
     RIDGELINE_TRY(config.logit_softcap, reader.positive("final_logit_softcapping", 30.0F));
   }
+  // The file has a tenth of the paper's factor, whose own is a tenth of the logarithm.
+  if (name == "deepseek2") {
+    const double mscale = config.rope.is_yarn && config.rope.factor > 1.0F
+                              ? 1.0 + static_cast<double>(config.rope.yarn.log_multiplier) *
+                                          std::log(static_cast<double>(config.rope.factor))
+                              : 1.0;
+    config.attention_scale =
+        static_cast<float>(mscale * mscale / std::sqrt(config.latent.query_dim()));
+  }
+  if (name == "gpt-oss") config.rope.yarn.truncate = false;
   // The scale of the two largest ones is not in their files; those are known by their depth.
   if ((name == "gemma2" && config.layers == 46) || (name == "gemma3" && config.layers == 62))
     config.attention_scale =
@@ -176,22 +220,7 @@ Result<ModelConfig> read_model_config(const Checkpoint& file) {
   RIDGELINE_TRY(config.layers, reader.integer("block_count", 1, 4096));
   RIDGELINE_TRY(config.hidden_size, reader.integer("embedding_length", 1, kMaxWidth));
   RIDGELINE_TRY(config.ffn_size, reader.integer("feed_forward_length", 1, kMaxWidth));
-  RIDGELINE_TRY(config.num_heads, reader.integer("attention.head_count", 1, 4096));
-  RIDGELINE_TRY(config.num_kv_heads,
-                reader.integer("attention.head_count_kv", 1, config.num_heads, config.num_heads));
-  if (config.num_heads % config.num_kv_heads != 0)
-    return fail(fmt::format("{}: {} attention heads cannot share {} KV heads evenly", file.path(),
-                            config.num_heads, config.num_kv_heads));
-  std::optional<std::int64_t> head_dim;
-  if (config.hidden_size % config.num_heads == 0) head_dim = config.hidden_size / config.num_heads;
-  RIDGELINE_TRY(config.head_dim, reader.integer("attention.key_length", 2, 1024, head_dim));
-  RIDGELINE_TRY(const int value_length,
-                reader.integer("attention.value_length", 2, 1024, config.head_dim));
-  if (value_length != config.head_dim || config.head_dim % 2 != 0)
-    return fail(
-        fmt::format("{}: heads have keys of {} and values of {} dimensions, expected one "
-                    "even number for both",
-                    file.path(), config.head_dim, value_length));
+  RIDGELINE_TRY_STATUS(read_heads(reader, config));
   RIDGELINE_TRY(config.context_length, reader.integer("context_length", 1, 1 << 30));
   if (known.norm == Norm::kRms) {
     RIDGELINE_TRY(config.rms_norm_eps, reader.positive("attention.layer_norm_rms_epsilon", 1e-5F));
@@ -199,13 +228,12 @@ Result<ModelConfig> read_model_config(const Checkpoint& file) {
     RIDGELINE_TRY(config.layer_norm_eps, reader.positive("attention.layer_norm_epsilon", 1e-5F));
   }
   RIDGELINE_TRY(config.vocab_size, read_vocab_size(file));
-  RIDGELINE_TRY(const int experts, reader.integer("expert_count", 0, 1 << 16, 0));
-  if (experts > 0)
-    return fail(
-        fmt::format("{}: a mixture of {} experts is not supported yet", file.path(), experts));
+  RIDGELINE_TRY(config.experts, read_expert_config(reader, config.ffn_size));
   if (known.rope_style) {
     RIDGELINE_TRY(config.rope,
-                  read_rope(reader, *known.rope_style, config.head_dim, config.context_length));
+                  read_rope(reader, *known.rope_style,
+                            config.latent_kv ? config.latent.rope_dim : config.head_dim,
+                            config.context_length));
   }
   RIDGELINE_TRY_STATUS(read_windows(reader, known, config));
   RIDGELINE_TRY_STATUS(read_local_rope(reader, config));

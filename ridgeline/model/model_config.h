@@ -6,6 +6,8 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
+#include "ridgeline/model/expert_config.h"
+#include "ridgeline/model/latent_config.h"
 #include "ridgeline/model/rope_config.h"
 #include "ridgeline/ops/backend.h"
 
@@ -32,10 +34,12 @@ struct ModelConfig {
   /// Values are the first value_dim elements of the keys, and the cache holds them once:
   /// multi-head latent attention (DeepSeek-V2), whose one "head" is what it caches.
   bool latent_kv = false;
+  LatentConfig latent;  ///< what the heads are without that
   /// [layers]: positions that a row of the layer sees at most, itself included, 0 for all;
   /// empty: every layer sees all.
   std::vector<std::int64_t> layer_windows;
   int ffn_size = 0;
+  ExpertConfig experts;
   int vocab_size = 0;
   std::int64_t context_length = 0;  ///< that the model was trained for
   Norm norm = Norm::kRms;
@@ -62,6 +66,10 @@ struct ModelConfig {
   int kv_size() const { return num_kv_heads * head_dim; }
   /// Of the values that append_kv() takes; 0 where the cache is latent.
   int value_size() const { return latent_kv ? 0 : num_kv_heads * v_dim(); }
+  /// Of layers without experts, where there are any.
+  int dense_ffn_size() const {
+    return experts.count > 0 && experts.dense_layers == 0 ? 0 : ffn_size;
+  }
   /// 0 where the layer sees all.
   std::int64_t window(int layer) const {
     return layer_windows.empty() ? 0 : layer_windows[static_cast<std::size_t>(layer)];

@@ -22,6 +22,10 @@ void Qwen3::forward(const Batch& batch, KvCache& cache) {
     ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
     ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+    if (w.mixture) {
+      mixture_.add(h_, *w.mixture, x_);
+      continue;
+    }
     ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
     ops_.linear(ffn_, std::array{added(*w.down)});
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/ops/experts.h"
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/platform/thread_pool.h"
 #include "ridgeline/tensor/activation.h"
@@ -177,6 +178,14 @@ class Backend {
     int head_dim = 0;   ///< of Q and K
     int value_dim = 0;  ///< of V; 0: head_dim
     bool latent = false;
+    // Where there are mixtures of experts:
+    int experts = 0;
+    int experts_per_row = 0;
+    std::int64_t expert_cols = 0;    ///< most inputs of one of an expert's products
+    std::int64_t expert_hidden = 0;  ///< inputs of the down products of all experts of a row
+    // Where there are products by head:
+    int product_heads = 0;
+    std::int64_t product_head_cols = 0;
   };
   virtual Status reserve(const Limits& limits) = 0;
   virtual std::size_t workspace_bytes() const = 0;
@@ -195,6 +204,19 @@ class Backend {
   /// out = f(x gate^T) * (x up^T), without storing either factor.
   virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
                             Activation f = Activation::kSilu) = 0;
+  /// For each head h of `weights`: out's columns from h * out.cols / heads on = x's columns from
+  /// h * x.cols / heads on, times weights[h]^T. Columns beyond the weight's are left alone.
+  virtual void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
+                              Matrix out) = 0;
+  /// The experts of each row, from the router's logits [rows][experts]. `selection_bias`
+  /// [experts] in device memory, or null, is added to the scores where they are compared, and
+  /// not to the weights.
+  virtual void route(Matrix logits, const RoutingRule& rule, const float* selection_bias,
+                     const ExpertChoice& out) = 0;
+  /// out[r] += weight * expert(x[r]), one expert of the row after the other, ascending. One
+  /// pass over an expert's weights serves all rows that chose it.
+  virtual void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
+                       Matrix out) = 0;
   /// x = f(x); not for kSwigluOai, which takes two.
   virtual void activate(Matrix x, Activation f) = 0;
   /// y += x
@@ -218,6 +240,8 @@ class Backend {
   virtual void attention(const KvCache& cache, int layer, Matrix q,
                          std::span<const SequenceSlice> slices, const AttentionParams& params,
                          Matrix out) = 0;
+  /// The first `width` columns of every head of x to those of out's heads.
+  virtual void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) = 0;
   /// out[i] = x[rows[i]]; rows ascend, so out may be x.
   virtual void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) = 0;
   /// Copies a matrix to the host, rows one after the other.

@@ -185,6 +185,17 @@ TEST_P(Invariance, EveryKvTypeAndArchitectureBeyondOneSpan) {
   }
 }
 
+TEST_P(Invariance, MixturesOfQuantizedExperts) {
+  for (DType type : {DType::kBF16, DType::kQ8_0, DType::kQ4_K, DType::kMXFP4}) {
+    SCOPED_TRACE(name(type));
+    const std::string path = test::temporary_path("experts.gguf");
+    test::write_random_model(
+        path, {.architecture = "qwen3moe", .dtype = type, .ffn_size = 256, .experts = 9});
+    expect_invariant(path, {.isa = GetParam()}, DType::kF16, 100);
+    std::remove(path.c_str());
+  }
+}
+
 // Odd widths, one KV head, windows, two kinds of rotation, caps, other norms and activations.
 TEST_P(Invariance, EveryRecipe) {
   for (const std::string& name : test::recipe_names()) {

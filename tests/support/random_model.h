@@ -10,14 +10,16 @@ namespace ridgeline::test {
 /// A small model with random weights that runs in milliseconds. Widths are multiples
 /// of 256, so that every block format fits.
 struct RandomModel {
-  std::string architecture = "llama";  ///< "llama", "qwen2" or "qwen3"
+  std::string architecture = "llama";  ///< "llama", "qwen2", "qwen3" or "qwen3moe"
   DType dtype = DType::kF32;           ///< of the matrices
   int layers = 2;
   int hidden_size = 256;
   int num_heads = 4;
   int num_kv_heads = 2;
   int head_dim = 64;
-  int ffn_size = 512;
+  int ffn_size = 512;  ///< of each expert, where there are experts
+  int experts = 0;
+  int experts_per_row = 3;
   int vocab_size = 300;  ///< 3 specials, 256 bytes, words
   int context = 1024;
   bool tied = false;

@@ -102,6 +102,15 @@ void CpuBackend::rope(Matrix x, int heads, Matrix table, RopeStyle style) {
   });
 }
 
+void CpuBackend::copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) {
+  for_rows(x.rows, heads * width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      for (int h = 0; h < heads; ++h)
+        std::copy_n(x.data + r * x.stride + h * (x.cols / heads), width,
+                    out.data + r * out.stride + h * (out.cols / heads));
+  });
+}
+
 void CpuBackend::gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const float* from = x.data + rows[i] * x.stride;
