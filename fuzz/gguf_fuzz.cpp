@@ -1,4 +1,4 @@
-// GgufFile::parse on any bytes, then every accessor on what it accepted. -max_len=4096
+// parse_gguf on any bytes, then every accessor on what it accepted. -max_len=4096
 // is plenty: nothing depends on the size but limits, which the tests cover.
 
 #include <cstddef>
@@ -19,7 +19,7 @@ void touch(std::string_view text) {
 }
 
 /// A wrong type is an error with a message, never a crash; the value must be readable.
-void read_every_way(const GgufFile& file, const std::string& key) {
+void read_every_way(const Checkpoint& file, const std::string& key) {
   const auto count_errors = [](const auto&... results) {
     return (static_cast<int>(!results.has_value()) + ...);
   };
@@ -33,7 +33,7 @@ void read_every_way(const GgufFile& file, const std::string& key) {
     for (const std::string_view element : list->value()) touch(element);
 }
 
-void walk(const GgufFile& file) {
+void walk(const Checkpoint& file) {
   for (const auto& [key, value] : file.metadata()) {
     if (!file.has(key)) std::abort();
     touch(value.describe());
@@ -53,7 +53,7 @@ void walk(const GgufFile& file) {
 }  // namespace ridgeline
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto file = ridgeline::GgufFile::parse(std::as_bytes(std::span(data, size)), "fuzz.gguf");
+  const auto file = ridgeline::parse_gguf(std::as_bytes(std::span(data, size)), "fuzz.gguf");
   if (file) ridgeline::walk(*file);
   return 0;
 }

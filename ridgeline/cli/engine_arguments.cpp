@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/cli/progress.h"
 
 namespace ridgeline::cli {
@@ -35,6 +36,14 @@ Result<std::string> demo_model_path() {
                   kDemoModel));
 }
 
+/// "f32, f16, ...", every type there is.
+std::string type_names() {
+  std::string names;
+  for (const DTypeInfo& type : all_dtypes())
+    names += (names.empty() ? "" : ", ") + std::string(type.name);
+  return names;
+}
+
 void print(const PackedCacheReport& report) {
   using State = PackedCacheReport::State;
   if (!report.warning.empty()) fmt::print(stderr, "ridgeline: warning: {}\n", report.warning);
@@ -49,11 +58,12 @@ void print(const PackedCacheReport& report) {
 }  // namespace
 
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
-  auto* model_option = command.add_option("-m,--model", model, "GGUF file");
+  auto* model_option = command.add_option("-m,--model", model, kModelHelp);
   if (model_required)
     model_option->required();
   else
-    model_option->description("GGUF file (default: the demo model that ships with the source)");
+    model_option->description(
+        fmt::format("{} (default: the demo model that ships with the source)", kModelHelp));
   if (with_context)
     command
         .add_option("-c,--ctx-size", context,
@@ -76,6 +86,8 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
                   "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
       ->check(CLI::IsMember({"fast", "f32"}))
       ->capture_default_str();
+  command.add_option("--quantize", quantize,
+                     "round F32, F16 or BF16 weights to this type as they are loaded, as q8_0");
   command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
   command
       .add_option("--packed-cache", packed_cache,
@@ -94,7 +106,7 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
 }
 
 Result<std::string> EngineArguments::model_path() const {
-  return model.empty() ? demo_model_path() : Result<std::string>(model);
+  return model.empty() ? demo_model_path() : resolve_model(model);
 }
 
 Result<EngineOptions> EngineArguments::options() const {
@@ -105,6 +117,7 @@ Result<EngineOptions> EngineArguments::options() const {
       activations == "f32" ? ActivationPrecision::kExact : ActivationPrecision::kFast;
   o.backend.pin = !no_pin;
   o.context = context;
+  o.embeds = embeds;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);
   if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))
@@ -115,6 +128,12 @@ Result<EngineOptions> EngineArguments::options() const {
                     "different types are not supported",
                     kv_type_v, kv_type_k));
   o.kv_type = *kv_type;
+  if (!quantize.empty()) {
+    o.quantize = dtype_from_name(quantize);
+    if (!o.quantize)
+      return fail(
+          fmt::format("--quantize {}: is no type; expected one of {}", quantize, type_names()));
+  }
   o.packed_cache = {packed_cache, packed_cache_verify, packed_cache_memory};
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));

@@ -1,6 +1,9 @@
+#include "ridgeline/format/gguf_parser.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "ridgeline/format/byte_reader.h"
@@ -38,24 +41,23 @@ std::string shape_text(std::span<const std::int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-}  // namespace
-
 /// Reads one file from front to back:
 ///
 ///   header │ key-value pairs │ tensor descriptions │ padding │ tensor data
 class GgufParser {
  public:
-  GgufParser(std::span<const std::byte> bytes, const std::string& path) : reader_(bytes) {
-    file_.bytes_ = bytes;
-    file_.path_ = path;
+  GgufParser(std::span<const std::byte> bytes, const std::string& path)
+      : bytes_(bytes), reader_(bytes) {
+    file_.path = path;
+    file_.file_bytes = bytes.size();
   }
 
-  Result<GgufFile> parse() {
+  Result<Checkpoint::Contents> parse() {
     RIDGELINE_TRY_STATUS(parse_header());
     for (std::uint64_t i = 0; i < num_pairs_; ++i) RIDGELINE_TRY_STATUS(parse_pair(i));
     RIDGELINE_TRY_STATUS(parse_alignment());
     offsets_.reserve(num_tensors_);
-    file_.tensors_.reserve(num_tensors_);
+    file_.tensors.reserve(num_tensors_);
     for (std::uint64_t i = 0; i < num_tensors_; ++i) RIDGELINE_TRY_STATUS(parse_tensor(i));
     RIDGELINE_TRY_STATUS(place_tensors());
     return std::move(file_);
@@ -64,12 +66,12 @@ class GgufParser {
  private:
   template <class... Args>
   tl::unexpected<Error> error(fmt::format_string<Args...> format, Args&&... args) const {
-    return fail(file_.path_ + ": " + fmt::format(format, std::forward<Args>(args)...));
+    return fail(file_.path + ": " + fmt::format(format, std::forward<Args>(args)...));
   }
   /// The file ends, or a length in it points past its end.
   tl::unexpected<Error> truncated(const std::string& where) const {
     return error("{} at byte {} does not fit into the file's {} bytes", where, reader_.position(),
-                 file_.bytes_.size());
+                 bytes_.size());
   }
 
   Status parse_header();
@@ -90,7 +92,9 @@ class GgufParser {
   Result<GgufValue> booleans(const std::string& key, std::uint64_t count);
   Result<GgufValue> strings(const std::string& key, std::uint64_t count);
 
-  GgufFile file_;
+  Checkpoint::Contents file_;
+  std::set<std::string, std::less<>> tensor_names_;
+  std::span<const std::byte> bytes_;
   ByteReader reader_;
   std::uint64_t num_pairs_ = 0;
   std::uint64_t num_tensors_ = 0;
@@ -98,10 +102,6 @@ class GgufParser {
   std::uint64_t alignment_ = gguf::kAlignmentDefault;
   std::vector<std::uint64_t> offsets_;  // of the tensors, from the data's beginning
 };
-
-Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const std::string& path) {
-  return GgufParser(bytes, path).parse();
-}
 
 Status GgufParser::parse_header() {
   std::uint32_t magic = 0;
@@ -114,7 +114,7 @@ Status GgufParser::parse_header() {
   if ((version & 0xffffu) == 0 && version != 0)
     return error("is a big-endian GGUF file, expected a little-endian one");
   if (version != 2 && version != 3) return error("has GGUF version {}, expected 2 or 3", version);
-  file_.version_ = version;
+  file_.format = fmt::format("GGUF v{}", version);
 
   if (!reader_.read(num_tensors_) || !reader_.read(num_pairs_))
     return truncated("the header's number of tensors and metadata pairs");
@@ -142,7 +142,7 @@ Status GgufParser::parse_pair(std::uint64_t index) {
   std::uint32_t type = 0;
   if (!reader_.read(type)) return truncated("the type of metadata key " + quoted(key));
 
-  const auto [entry, inserted] = file_.metadata_.try_emplace(std::string(key));
+  const auto [entry, inserted] = file_.metadata.try_emplace(std::string(key));
   if (!inserted) return error("has the metadata key {} twice", quoted(key));
   RIDGELINE_TRY(entry->second, parse_value(entry->first, GgufType{type}));
   return {};
@@ -285,13 +285,13 @@ Result<GgufValue> GgufParser::parse_array(const std::string& key) {
 }
 
 Status GgufParser::parse_alignment() {
-  RIDGELINE_TRY(const auto alignment, file_.integer("general.alignment"));
-  if (!alignment) return {};
-  const auto value = static_cast<std::uint64_t>(*alignment);
-  if (!gguf::is_alignment(value))
-    return error("general.alignment is {}, expected a power of two from {} to {}", *alignment,
-                 gguf::kAlignmentMin, gguf::kAlignmentMax);
-  alignment_ = value;
+  const auto found = file_.metadata.find("general.alignment");
+  if (found == file_.metadata.end()) return {};
+  const auto* value = std::get_if<std::uint64_t>(&found->second.value);
+  if (value == nullptr || !gguf::is_alignment(*value))
+    return error("general.alignment is {}, expected a power of two from {} to {}",
+                 found->second.describe(), gguf::kAlignmentMin, gguf::kAlignmentMax);
+  alignment_ = *value;
   return {};
 }
 
@@ -304,7 +304,7 @@ Status GgufParser::parse_tensor(std::uint64_t index) {
                  gguf::kTensorNameBytesMax);
   TensorView tensor;
   tensor.name = name;
-  if (!file_.tensor_index_.try_emplace(tensor.name, file_.tensors_.size()).second)
+  if (!tensor_names_.insert(tensor.name).second)
     return error("has the tensor {} twice", quoted(name));
 
   std::uint32_t dimensions = 0;
@@ -330,7 +330,7 @@ Status GgufParser::parse_tensor(std::uint64_t index) {
   if (tensor.cols() % info(*dtype).block_elements != 0)
     return error("tensor {} of type {} has rows of {} elements, expected a multiple of {}",
                  quoted(name), info(*dtype).name, tensor.cols(), info(*dtype).block_elements);
-  file_.tensors_.push_back(std::move(tensor));
+  file_.tensors.push_back(std::move(tensor));
   offsets_.push_back(offset);
   return {};
 }
@@ -350,10 +350,10 @@ Status GgufParser::parse_shape(std::uint32_t dimensions, TensorView& tensor) {
 
 /// Offsets are relative to the first aligned byte after the descriptions.
 Status GgufParser::place_tensors() {
-  const std::uint64_t file_bytes = file_.bytes_.size();
+  const std::uint64_t file_bytes = bytes_.size();
   const std::uint64_t data_begin = (reader_.position() + alignment_ - 1) & ~(alignment_ - 1);
-  for (std::size_t i = 0; i < file_.tensors_.size(); ++i) {
-    TensorView& tensor = file_.tensors_[i];
+  for (std::size_t i = 0; i < file_.tensors.size(); ++i) {
+    TensorView& tensor = file_.tensors[i];
     if (offsets_[i] % alignment_ != 0)
       return error("tensor {} is at offset {}, expected a multiple of the alignment {}",
                    quoted(tensor.name), offsets_[i], alignment_);
@@ -367,12 +367,12 @@ Status GgufParser::place_tensors() {
       return error(
           "tensor {} ({} {}) at offset {} does not fit into the file: {} bytes are left for it",
           quoted(tensor.name), type.name, shape_text(tensor.shape), offsets_[i], room);
-    tensor.data = file_.bytes_.data() + data_begin + offsets_[i];
+    tensor.data = bytes_.data() + data_begin + offsets_[i];
     tensor.bytes = blocks * block_bytes;
   }
 
   std::vector<const TensorView*> by_position;
-  for (const TensorView& tensor : file_.tensors_) by_position.push_back(&tensor);
+  for (const TensorView& tensor : file_.tensors) by_position.push_back(&tensor);
   std::sort(by_position.begin(), by_position.end(),
             [](const auto* a, const auto* b) { return a->data < b->data; });
   for (std::size_t i = 1; i < by_position.size(); ++i) {
@@ -381,6 +381,18 @@ Status GgufParser::place_tensors() {
       return error("tensors {} and {} overlap", quoted(before.name), quoted(after.name));
   }
   return {};
+}
+
+}  // namespace
+
+Result<Checkpoint::Contents> parse_gguf_contents(std::span<const std::byte> bytes,
+                                                 const std::string& path) {
+  return GgufParser(bytes, path).parse();
+}
+
+Result<Checkpoint> parse_gguf(std::span<const std::byte> bytes, const std::string& path) {
+  RIDGELINE_TRY(Checkpoint::Contents contents, parse_gguf_contents(bytes, path));
+  return Checkpoint(std::move(contents));
 }
 
 }  // namespace ridgeline

@@ -31,7 +31,7 @@ struct GgufTensorInfo {
 /// until then it has a temporary name beside it, which goes away with the writer.
 class GgufWriter {
  public:
-  /// Refuses what GgufFile would not read again: double or overlong names, a value
+  /// Refuses what Checkpoint would not read again: double or overlong names, a value
   /// that its type cannot hold, rows that are no multiple of the block, a bad
   /// general.alignment.
   static Result<GgufWriter> create(const std::string& path, const GgufMetadata& metadata,

@@ -7,18 +7,26 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/ops/backend.h"
 
 namespace ridgeline {
 
+/// How many matrices a tensor holds: 0 for a vector, a table of biases, and what is packed
+/// only after it was taken apart (WeightLoader::latent_heads()); more than 1 for the stacks of a
+/// mixture of experts, [experts][rows][cols].
+std::int64_t matrices_in(const TensorView& tensor);
+
 /// Some rows of a matrix: what one thread packs at a time.
 struct PackUnit {
   const TensorView* tensor;
-  std::int64_t rows;
-  std::span<const std::byte> source;  ///< in the file
+  std::int64_t first_row, rows;
+  std::span<const std::byte> source;  ///< the part of the file that is read for them
   std::size_t offset;                 ///< of the packed rows, among all packed bytes
   std::size_t bytes;
+
+  /// The rows as the tensor's type has them; valid until this thread's next call.
+  std::span<const std::byte> read() const;
 };
 
 /// All matrices of a file in a backend's layout, one after the other, and the order of
@@ -27,7 +35,7 @@ struct PackUnit {
 class PackPlan {
  public:
   /// Error: the backend has no kernel for a matrix's type.
-  static Result<PackPlan> make(const GgufFile& file, const Backend& backend);
+  static Result<PackPlan> make(const Checkpoint& file, const Backend& backend);
 
   std::size_t bytes() const { return bytes_; }
   std::span<const PackUnit> units() const { return units_; }
@@ -36,7 +44,7 @@ class PackPlan {
   std::span<const PackUnit> batch(std::size_t first) const;
 
   struct Place {
-    std::size_t offset, bytes;
+    std::size_t offset, bytes;  ///< of all the tensor's matrices, which are of equal size
   };
   /// Null for a tensor that is no matrix.
   const Place* find(const std::string& tensor) const;
@@ -52,7 +60,7 @@ class PackPlan {
 };
 
 /// Tells the file which of its pages will be needed, and which no more.
-void will_read(const GgufFile& file, std::span<const PackUnit> units);
-void release(const GgufFile& file, std::span<const PackUnit> units);
+void will_read(const Checkpoint& file, std::span<const PackUnit> units);
+void release(const Checkpoint& file, std::span<const PackUnit> units);
 
 }  // namespace ridgeline

@@ -45,14 +45,20 @@ std::string read_small_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Says that two files, as they are now, were read in whole and belong together.
+/// Says that the model's files and the packed one, as they are now, were read in whole and belong
+/// together.
 class Stamp {
  public:
-  Stamp(std::string path, const FileIdentity& model, const FileIdentity& packed)
-      : path_(std::move(path)), newest_ctime_ns_(std::max(model.ctime_ns, packed.ctime_ns)) {
+  Stamp(std::string path, std::span<const FileIdentity> model, const FileIdentity& packed)
+      : path_(std::move(path)), newest_ctime_ns_(packed.ctime_ns) {
     const std::string boot = read_small_file("/proc/sys/kernel/random/boot_id");
-    if (boot.empty() || model.bytes == 0) return;
-    text_ = fmt::format("boot {}model {}\npacked {}\n", boot, text_of(model), text_of(packed));
+    if (boot.empty() || model.empty()) return;
+    text_ = "boot " + boot;
+    for (const FileIdentity& file : model) {
+      text_ += "model " + text_of(file);
+      newest_ctime_ns_ = std::max(newest_ctime_ns_, file.ctime_ns);
+    }
+    text_ += "packed " + text_of(packed);
   }
 
   bool is_set() const { return !text_.empty() && read_small_file(path_) == text_; }
@@ -69,7 +75,7 @@ class Stamp {
 
  private:
   static std::string text_of(const FileIdentity& id) {
-    return fmt::format("device {} inode {} bytes {} mtime {} ctime {}", id.device, id.inode,
+    return fmt::format("device {} inode {} bytes {} mtime {} ctime {}\n", id.device, id.inode,
                        id.bytes, id.mtime_ns, id.ctime_ns);
   }
   std::string path_, text_;
@@ -116,7 +122,7 @@ bool should_share(const MappedFile& file, PackedCacheOptions::Memory memory) {
 
 }  // namespace
 
-Result<PackedWeights> PackedWeights::load(const GgufFile& model, Backend& backend,
+Result<PackedWeights> PackedWeights::load(const Checkpoint& model, Backend& backend,
                                           const PackedCacheOptions& options,
                                           const std::function<void(double)>& progress) {
   RIDGELINE_TRY(PackPlan plan, PackPlan::make(model, backend));
@@ -133,13 +139,13 @@ std::optional<PackedBytes> PackedWeights::find(const std::string& tensor) const 
   return PackedBytes{bytes_.subspan(place->offset, place->bytes), owner_};
 }
 
-Status PackedWeights::pack(const GgufFile& model, Backend& backend, const Progress& progress) {
+Status PackedWeights::pack(const Checkpoint& model, Backend& backend, const Progress& progress) {
   std::size_t packed = 0;
   RIDGELINE_TRY(const auto buffer, fill_memory(
                                        plan_, backend.host_threads(),
                                        [&](const PackUnit& unit, std::byte* to) {
                                          backend.pack_rows(unit.tensor->dtype, unit.rows,
-                                                           unit.tensor->cols(), unit.source.data(),
+                                                           unit.tensor->cols(), unit.read().data(),
                                                            to);
                                        },
                                        [&](std::span<const PackUnit> units) {
@@ -181,7 +187,7 @@ Status PackedWeights::adopt(PackedFile file, ThreadPool& threads,
   return {};
 }
 
-Status PackedWeights::use_cache(const GgufFile& model, Backend& backend,
+Status PackedWeights::use_cache(const Checkpoint& model, Backend& backend,
                                 const PackedCacheOptions& options, const Progress& progress) {
   report_.path = (fs::path(options.folder) / file_name(plan_)).string();
   std::error_code error;
@@ -189,7 +195,7 @@ Status PackedWeights::use_cache(const GgufFile& model, Backend& backend,
     Result<PackedFile> file = PackedFile::open(report_.path, plan_);
     PackedFile::Fault fault = PackedFile::Fault::kNone;
     if (file) {
-      const Stamp stamp(report_.path + ".verified", model.identity(), file->file().identity());
+      const Stamp stamp(report_.path + ".verified", model.identities(), file->file().identity());
       if (options.verify || !stamp.is_set()) {
         const auto now = std::chrono::system_clock::now();
         fault = file->verify(plan_, model, backend, progress);

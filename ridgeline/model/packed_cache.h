@@ -51,7 +51,7 @@ struct PackedCacheReport {
 class PackedWeights {
  public:
   /// Error: a matrix of an unsupported type; no memory.
-  static Result<PackedWeights> load(const GgufFile& model, Backend& backend,
+  static Result<PackedWeights> load(const Checkpoint& model, Backend& backend,
                                     const PackedCacheOptions& options,
                                     const std::function<void(double)>& progress);
 
@@ -63,8 +63,8 @@ class PackedWeights {
   explicit PackedWeights(PackPlan plan) : plan_(std::move(plan)) {}
 
   using Progress = std::function<void(double)>;
-  Status pack(const GgufFile& model, Backend& backend, const Progress& progress);
-  Status use_cache(const GgufFile& model, Backend& backend, const PackedCacheOptions& options,
+  Status pack(const Checkpoint& model, Backend& backend, const Progress& progress);
+  Status use_cache(const Checkpoint& model, Backend& backend, const PackedCacheOptions& options,
                    const Progress& progress);
   Status adopt(PackedFile file, ThreadPool& threads, PackedCacheOptions::Memory memory);
 

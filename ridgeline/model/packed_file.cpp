@@ -67,7 +67,8 @@ Result<PackedFile> PackedFile::open(const std::string& path, const PackPlan& pla
   return PackedFile(std::move(file), std::move(checksums));
 }
 
-PackedFile::Fault PackedFile::verify(const PackPlan& plan, const GgufFile& model, Backend& backend,
+PackedFile::Fault PackedFile::verify(const PackPlan& plan, const Checkpoint& model,
+                                     Backend& backend,
                                      const std::function<void(double)>& progress) const {
   const std::span<const std::byte> all = packed(plan);
   std::atomic<bool> is_damaged = false, model_differs = false;
@@ -80,7 +81,7 @@ PackedFile::Fault PackedFile::verify(const PackPlan& plan, const GgufFile& model
           const Checksums& expected = checksums_[first + i];
           if (crc32c(all.subspan(units[i].offset, units[i].bytes)) != expected.packed)
             is_damaged = true;
-          if (crc32c(units[i].source) != expected.source) model_differs = true;
+          if (crc32c(units[i].read()) != expected.source) model_differs = true;
         });
     release(model, units);
     first += units.size();
@@ -124,8 +125,9 @@ class PackedFile::Writer {
       }
       const PackUnit& unit = units[static_cast<std::size_t>(item) - 1];
       std::byte* const to = next.data() + keep + (unit.offset - units.front().offset);
-      checksums[item - 1].source = crc32c(unit.source);
-      backend.pack_rows(unit.tensor->dtype, unit.rows, unit.tensor->cols(), unit.source.data(), to);
+      const std::span<const std::byte> rows = unit.read();
+      checksums[item - 1].source = crc32c(rows);
+      backend.pack_rows(unit.tensor->dtype, unit.rows, unit.tensor->cols(), rows.data(), to);
       checksums[item - 1].packed = crc32c({to, unit.bytes});
     });
     std::swap(buffers_[0], buffers_[1]);
@@ -151,7 +153,7 @@ class PackedFile::Writer {
 };
 
 Result<PackedFile> PackedFile::write(const std::string& path, const PackPlan& plan,
-                                     const GgufFile& model, Backend& backend,
+                                     const Checkpoint& model, Backend& backend,
                                      const std::function<void(double)>& progress) {
   RIDGELINE_TRY(AtomicFile file, AtomicFile::create(path, file_bytes(plan)));
   RIDGELINE_TRY(Writer writer, Writer::create(file, plan));

@@ -36,11 +36,11 @@ class PackedFile {
   static Result<PackedFile> open(const std::string& path, const PackPlan& plan);
   /// Packs the model into a new file at `path`: two batches of it are in memory at a time.
   static Result<PackedFile> write(const std::string& path, const PackPlan& plan,
-                                  const GgufFile& model, Backend& backend,
+                                  const Checkpoint& model, Backend& backend,
                                   const std::function<void(double)>& progress);
 
   /// Reads all of the file and of the model and compares their checksums.
-  Fault verify(const PackPlan& plan, const GgufFile& model, Backend& backend,
+  Fault verify(const PackPlan& plan, const Checkpoint& model, Backend& backend,
                const std::function<void(double)>& progress) const;
 
   const MappedFile& file() const { return file_; }

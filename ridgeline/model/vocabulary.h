@@ -4,14 +4,14 @@
 #include <string>
 
 #include "ridgeline/base/result.h"
-#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/checkpoint.h"
 #include "ridgeline/text/tokenizer.h"
 
 namespace ridgeline {
 
 /// The vocabulary that a GGUF file carries (tokenizer.ggml.*). Errors name the file
 /// and the key.
-Result<VocabularyData> read_vocabulary(const GgufFile& file);
-Result<std::unique_ptr<Tokenizer>> load_tokenizer(const GgufFile& file);
+Result<VocabularyData> read_vocabulary(const Checkpoint& file);
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& file);
 
 }  // namespace ridgeline

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,11 +15,16 @@ namespace ridgeline {
 /// so a weight matrix is [rows = outputs][cols = inputs] and rows lie one after
 /// the other; blocks of a quantized type run along the last dimension.
 struct TensorView {
+  /// Writes rows [first, first + count) in the form of `dtype` to `out`; from any thread.
+  using Convert = std::function<void(std::int64_t first, std::int64_t count, std::byte* out)>;
+
   std::string name;
   DType dtype = DType::kF32;
   std::vector<std::int64_t> shape;
-  const std::byte* data = nullptr;
-  std::size_t bytes = 0;
+  const std::byte* data = nullptr;  ///< the rows; with `convert`, what it makes them of
+  std::size_t bytes = 0;            ///< at `data`
+  /// Set where a file holds the tensor in another type, order or layout.
+  Convert convert = nullptr;
 
   std::int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
   std::int64_t elements() const {
@@ -26,6 +33,11 @@ struct TensorView {
     return n;
   }
   std::int64_t rows() const { return cols() == 0 ? 0 : elements() / cols(); }
+
+  /// Rows [first, first + count) in the form of `dtype`: where they lie, or converted into
+  /// `scratch`, which must outlive the use.
+  std::span<const std::byte> read_rows(std::int64_t first, std::int64_t count,
+                                       std::vector<std::byte>& scratch) const;
 };
 
 }  // namespace ridgeline

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "ridgeline/text/utf8.h"
 
@@ -86,6 +87,16 @@ struct SentencePieceBpe::Part {
   SymbolId id;
 };
 
+Result<std::unique_ptr<SentencePieceBpe>> SentencePieceBpe::create(const VocabularyData& data,
+                                                                   const TokenIndex& index) {
+  auto bpe = std::unique_ptr<SentencePieceBpe>(new SentencePieceBpe(data, index));
+  RIDGELINE_TRY(SentencePieceNormalizer normalizer, make_sentencepiece_normalizer(data));
+  if (!normalizer.charsmap().empty() || normalizer.options().remove_extra_whitespaces) {
+    bpe->normalizer_ = std::move(normalizer);
+  }
+  return bpe;
+}
+
 SentencePieceBpe::SentencePieceBpe(const VocabularyData& data, const TokenIndex& index)
     : adds_space_prefix_(data.add_space_prefix.value_or(true)),
       num_tokens_(static_cast<SymbolId>(data.tokens.size())),
@@ -105,6 +116,9 @@ SentencePieceBpe::SentencePieceBpe(const VocabularyData& data, const TokenIndex&
   }
   read_characters(parts);
   read_merges(parts, data.scores);
+  // A token of another type may also come out of plain text.
+  if (data.unknown && data.type(*data.unknown) == VocabularyData::TokenType::kUnknown)
+    unknown_ = *data.unknown;
   if (missing_id_ == kNoToken) {
     const SymbolId replacement = symbol(kReplacementCharacter);
     if (replacement < num_tokens_) missing_id_ = replacement;
@@ -186,8 +200,19 @@ SymbolId SentencePieceBpe::symbol(char32_t character) const {
 
 void SentencePieceBpe::encode(std::string_view text, PieceCache& cache,
                               std::vector<TokenId>& ids) const {
+  const std::size_t first = ids.size();
+  if (normalizer_) {
+    encode_normalized(normalizer_->normalize(text), false, cache, ids);
+  } else {
+    encode_normalized(text, adds_space_prefix_, cache, ids);
+  }
+  fuse_unknown(unknown_, first, ids);
+}
+
+void SentencePieceBpe::encode_normalized(std::string_view text, bool with_prefix_space,
+                                         PieceCache& cache, std::vector<TokenId>& ids) const {
   std::vector<Symbol> symbols;
-  if (adds_space_prefix_) {
+  if (with_prefix_space) {
     const bool joined = is_joined(U' ', first_character(text).code_point);
     const std::size_t end = joined ? piece_end(text) : 0;
     encode_piece(text.substr(0, end), true, symbols, ids);

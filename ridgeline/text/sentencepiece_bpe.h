@@ -3,11 +3,15 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "ridgeline/base/result.h"
 #include "ridgeline/text/flat_map.h"
 #include "ridgeline/text/merge_table.h"
+#include "ridgeline/text/sentencepiece_normalizer.h"
 #include "ridgeline/text/text_encoder.h"
 #include "ridgeline/text/token_index.h"
 
@@ -20,17 +24,22 @@ namespace ridgeline {
 /// result, and the parts are mostly words.
 class SentencePieceBpe final : public TextEncoder {
  public:
-  /// `data` is checked; `index` has its tokens' texts.
-  SentencePieceBpe(const VocabularyData& data, const TokenIndex& index);
+  /// `data` is checked; `index` has its tokens' texts. Errors: a charsmap that cannot be
+  /// read.
+  static Result<std::unique_ptr<SentencePieceBpe>> create(const VocabularyData& data,
+                                                          const TokenIndex& index);
 
   void encode(std::string_view text, PieceCache& cache, std::vector<TokenId>& ids) const override;
 
  private:
   struct Part;
 
+  SentencePieceBpe(const VocabularyData& data, const TokenIndex& index);
   void read_characters(std::vector<Part>& parts);
   void read_merges(const std::vector<Part>& parts, const std::vector<float>& scores);
 
+  void encode_normalized(std::string_view text, bool with_prefix_space, PieceCache& cache,
+                         std::vector<TokenId>& ids) const;
   bool is_joined(char32_t left, char32_t right) const;
   SymbolId symbol(char32_t character) const;
   /// How much of `text` must be encoded together, from its front.
@@ -40,6 +49,7 @@ class SentencePieceBpe final : public TextEncoder {
   void append_missing_character(std::string_view bytes, std::vector<TokenId>& ids) const;
 
   bool adds_space_prefix_;
+  std::optional<SentencePieceNormalizer> normalizer_;  // if it does more than the prefix
   SymbolId num_tokens_;
   MergeTable merges_;
   // Characters as the text has them, so a space stands for U+2581 too.
@@ -48,7 +58,8 @@ class SentencePieceBpe final : public TextEncoder {
   std::array<std::bitset<128>, 128> ascii_joined_{};  // [left][right]
   FlatMap joined_;                                    // left << 32 | right, the others
   std::array<TokenId, 256> byte_ids_;
-  TokenId missing_id_;  // instead of a character without byte tokens; may be kNoToken
+  TokenId unknown_ = kNoToken;  // a run of it is one
+  TokenId missing_id_;          // instead of a character without byte tokens; may be kNoToken
 };
 
 }  // namespace ridgeline

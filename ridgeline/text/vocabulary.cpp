@@ -19,7 +19,7 @@ std::optional<std::uint8_t> byte_token_value(const VocabularyData& data, TokenId
   using Type = VocabularyData::TokenType;
   const Type type = data.type(id);
   if (type == Type::kControl || type == Type::kUnknown || type == Type::kUserDefined) return {};
-  if (type != Type::kByte && data.kind != VocabularyData::Kind::kSentencePieceBpe) return {};
+  if (type != Type::kByte && !is_sentencepiece(data.kind)) return {};
   const std::string_view text = data.tokens[static_cast<std::size_t>(id)];
   if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return {};
   std::uint8_t value = 0;
@@ -60,7 +60,7 @@ Status check_vocabulary(const VocabularyData& data) {
     return fail("the vocabulary has " + std::to_string(data.types.size()) + " token types for " +
                 std::to_string(num_tokens) + " tokens; expected as many");
   }
-  if (data.kind == VocabularyData::Kind::kSentencePieceBpe) {
+  if (is_sentencepiece(data.kind)) {
     if (data.scores.size() != num_tokens) {
       return fail("the vocabulary has " + std::to_string(data.scores.size()) + " scores for " +
                   std::to_string(num_tokens) + " tokens; expected as many");

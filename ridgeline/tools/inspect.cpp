@@ -4,17 +4,17 @@
 
 namespace ridgeline {
 
-std::int64_t FileReport::kv_bytes_per_token(DType type) const {
-  return config->kv_elements_per_token() * info(type).block_bytes;
+std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
+  return config->kv_elements(tokens) * info(type).block_bytes;
 }
 
 Result<FileReport> inspect_file(const std::string& path) {
   RIDGELINE_TRY(const ModelFile model, ModelFile::open(path));
-  const GgufFile& file = model.gguf();
+  const Checkpoint& file = model.checkpoint();
   FileReport r;
   r.path = path;
   r.file_bytes = file.file_bytes();
-  r.gguf_version = file.version();
+  r.format = file.format();
   RIDGELINE_TRY(const auto architecture, file.string("general.architecture"));
   r.architecture = architecture.value_or("(none)");
   for (const TensorView& t : file.tensors()) {

@@ -27,7 +27,7 @@ using testing_gguf::Bytes;
 bool parse_and_touch(const std::string& content) {
   const auto copy = std::make_unique<char[]>(content.size());
   std::memcpy(copy.get(), content.data(), content.size());
-  const auto file = GgufFile::parse(std::as_bytes(std::span(copy.get(), content.size())), "x.gguf");
+  const auto file = parse_gguf(std::as_bytes(std::span(copy.get(), content.size())), "x.gguf");
   if (!file) {
     EXPECT_TRUE(file.error().message.starts_with("x.gguf: ")) << file.error().message;
     EXPECT_LT(file.error().message.size(), 600u);
@@ -135,7 +135,7 @@ TEST(GgufSharedData, ModelsAndVocabulariesOpen) {
   for (const char* folder : {"models", "tokenizers"}) {
     for (const auto& entry : fs::directory_iterator(root / folder)) {
       if (entry.path().extension() != ".gguf") continue;
-      const auto file = GgufFile::open(entry.path());
+      const auto file = open_gguf(entry.path());
       ASSERT_TRUE(file) << file.error().message;
       EXPECT_TRUE(file->string("general.architecture").value().has_value()) << entry.path();
       const auto tokens = file->strings("tokenizer.ggml.tokens");
@@ -163,7 +163,7 @@ TEST(GgufMetadata, ALargeVocabularyIsReadAtOnce) {
   for (std::uint64_t i = 0; i < kMerges; ++i) b.text("left right" + std::to_string(i));
 
   const std::clock_t start = std::clock();
-  const auto file = GgufFile::parse(b.view(), "x.gguf");
+  const auto file = parse_gguf(b.view(), "x.gguf");
   const double cpu_ms = 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ((*file->strings("tokenizer.ggml.tokens"))->back(), "token128255");

@@ -82,7 +82,7 @@ GgufMetadata every_type() {
 TEST_F(GgufWriterTest, MetadataOfEveryTypeComesBackEqual) {
   const GgufMetadata metadata = every_type();
   ASSERT_TRUE(write_gguf(path(), metadata, {}));
-  const auto file = GgufFile::open(path());
+  const auto file = open_gguf(path());
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->metadata().size(), metadata.size());
   for (const auto& [key, value] : metadata) {
@@ -117,7 +117,7 @@ TEST_F(GgufWriterTest, TensorsComeBackEqual) {
     const auto status =
         write_gguf(path(), {{"general.alignment", GgufValue::of(alignment)}}, tensors);
     ASSERT_TRUE(status) << status.error().message;
-    const auto file = GgufFile::open(path());
+    const auto file = open_gguf(path());
     ASSERT_TRUE(file) << file.error().message;
     ASSERT_EQ(file->tensors().size(), tensors.size());
     for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -154,7 +154,7 @@ TEST_F(GgufWriterTest, AFileAppearsWholeOrNotAtAll) {
   EXPECT_EQ(fs::file_size(path()), std::strlen("an older file"));
   ASSERT_TRUE(writer->finish());
   EXPECT_EQ(num_files(), 1u);
-  const auto file = GgufFile::open(path());
+  const auto file = open_gguf(path());
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->tensor("t")->data[15], std::byte{1});
 }

@@ -51,6 +51,22 @@ TEST_P(LlamaCppVectors, IdsAreTheSame) {
   }
 }
 
+// WordPiece keeps neither case nor accents nor spaces, so only the ids can be compared.
+TEST(LlamaCppVectorsOfBert, IdsAreTheSame) {
+  RIDGELINE_TOKENIZER_OR_SKIP(tokenizer, "bert-bge");
+  const auto base = shared_data() / "tokenizers" / "ggml-vocab-bert-bge.gguf";
+  const auto cases = read_cases(read_file(base.string() + ".inp"));
+  const auto expected = read_ids(read_file(base.string() + ".out"));
+  ASSERT_EQ(cases.size(), expected.size());
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(tokenizer->encode(cases[i], {.add_bos = false, .add_eos = false}), expected[i])
+        << "case " << i << ": " << cases[i];
+  }
+  const std::vector<TokenId> ids = tokenizer->encode("Hello,  W\u00f6rld! (it's)");
+  EXPECT_EQ(tokenizer->decode(ids), "hello, world! ( it ' s )");
+  EXPECT_EQ(tokenizer->decode(ids, true), "[CLS] hello, world! ( it ' s ) [SEP]");
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LlamaCppVectors, ::testing::ValuesIn(kVocabularies),
                          name_of_vocabulary);
 

@@ -19,7 +19,7 @@ using Type = VocabularyData::TokenType;
 inline TokenId add_token(VocabularyData& data, std::string text, Type type, float score = 0) {
   data.tokens.push_back(std::move(text));
   data.types.push_back(type);
-  if (data.kind == VocabularyData::Kind::kSentencePieceBpe) data.scores.push_back(score);
+  if (is_sentencepiece(data.kind)) data.scores.push_back(score);
   return static_cast<TokenId>(data.tokens.size()) - 1;
 }
 
