@@ -4,6 +4,8 @@
 
 #include "ridgeline/format/gguf.h"
 #include "ridgeline/format/hugging_face.h"
+#include "ridgeline/model/folder_tokenizer.h"
+#include "ridgeline/model/load_chat_template.h"
 #include "ridgeline/model/quantize_on_load.h"
 #include "ridgeline/model/vocabulary.h"
 
@@ -21,6 +23,10 @@ Result<ModelFile> ModelFile::open(const std::string& path, const Options& option
 
 Result<std::unique_ptr<Tokenizer>> ModelFile::tokenizer() const {
   return folder_.empty() ? load_tokenizer(checkpoint_) : load_folder_tokenizer(folder_);
+}
+
+Result<std::optional<std::string>> ModelFile::chat_template(std::string_view name) const {
+  return read_chat_template(checkpoint_, folder_, name);
 }
 
 }  // namespace ridgeline

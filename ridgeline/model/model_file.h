@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
@@ -27,6 +28,9 @@ class ModelFile {
   const std::string& path() const { return checkpoint_.path(); }
   Result<ModelConfig> config() const { return read_model_config(checkpoint_); }
   Result<std::unique_ptr<Tokenizer>> tokenizer() const;
+  /// The source of the chat template of that name ("": the default one; "tool_use"), if
+  /// the model has one. load_chat_template() makes one to use.
+  Result<std::optional<std::string>> chat_template(std::string_view name = "") const;
   const Checkpoint& checkpoint() const { return checkpoint_; }
 
  private:
