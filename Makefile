@@ -11,7 +11,7 @@ ARGS ?= -p "Once upon a time" -n 200
 MODEL ?= models/fireside-q8_0.gguf
 
 BUILD_PACKAGES := cmake g++ ninja-build pkg-config libfmt-dev libexpected-dev libcli11-dev \
-  nlohmann-json3-dev libpcre2-dev libutf8proc-dev
+  nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libssl-dev libedit-dev
 TEST_PACKAGES := libgtest-dev libgmock-dev
 BENCH_PACKAGES := libbenchmark-dev
 LINT_PACKAGES := clang-format clang-tidy

@@ -76,14 +76,14 @@ class Sequence {
     const std::size_t state_floats = rows * kernels.attention_state_floats(shape.head_dim);
     total_.resize(state_floats);
     part_.resize(state_floats);
-    scratch_.resize(kernels.attention_scratch_floats(shape.head_dim, static_cast<int>(rows)));
+    scratch_.resize(kernels.attention_scratch_floats(shape.head_dim, shape.head_dim, false));
   }
 
   /// One tile of `positions` from `first` on, over all that they see.
   void attend(std::size_t layer, int head, std::int64_t first, int positions) {
     AttentionSpan span{};
     span.kv_dtype = shape_.dtype;
-    span.head_dim = shape_.head_dim;
+    span.head_dim = span.value_dim = shape_.head_dim;
     span.group = shape_.group;
     span.positions = positions;
     span.first_position = first;
@@ -107,7 +107,7 @@ class Sequence {
       kernels_.attention_span(span);
       if (at > 0) kernels_.attention_merge(total_.data(), part_.data(), shape_.head_dim, rows);
     }
-    kernels_.attention_finish(total_.data(), shape_.head_dim, shape_.group, positions,
+    kernels_.attention_finish(total_.data(), shape_.head_dim, shape_.group, positions, nullptr,
                               out_.data() + row, q_stride_);
   }
 

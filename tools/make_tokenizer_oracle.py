@@ -5,7 +5,8 @@ make of awkward texts, with vocabularies that are trained here, small enough to 
     pip install tokenizers sentencepiece
     python3 tools/make_tokenizer_oracle.py
 
-Everything is seeded: a second run writes the same files.
+The texts are the same in every run; which of several equally good tokens the libraries
+train is not, so that a second run writes other vocabularies, with their ids.
 """
 import io
 import json
@@ -14,7 +15,7 @@ import random
 import unicodedata
 
 import sentencepiece
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests/data/oracles/tokenizers"
@@ -22,7 +23,7 @@ OUT = ROOT / "tests/data/oracles/tokenizers"
 # What tokenizers stumble over; every text is also one of those that vocabularies are
 # trained on, so that tokens span what a pre-tokenizer should cut.
 AWKWARD = [
-    "I'LL say: it's 12345 o'clock, they're 'REd don't''t we'Ve\r\n\n  x",
+    "I'LL say: it's 12345 o'clock, they're 'REd don't''t we'Ve I'\u017fo\r\n\n  x",
     "a  b\t\tc \n d   \n \n\n   \t x  trailing   ",
     "\u00a1Hola,  se\u00f1or!  \u4e2d\u6587\u5b57 \uac00\ub098\u3000\u2116\u00bd\uff13 1234567 1,234.56",
     "if (a<b && c>=10) {\n\treturn \"a|b\\\\\"; /* ok */\n}\r\n\r\nx=1;//$y+2\n\n\n",
@@ -87,7 +88,7 @@ def write(name, value):
 
 def cases(encode, decode, texts):
     ids = [encode(text) for text in texts]
-    return {"ids": ids, "decoded": [decode(row) for row in ids[:40]]}
+    return {"ids": ids, "decoded": [decode(row) for row in ids[:25]]}
 
 
 # ---------------------------------------------------------------- WordPiece
@@ -148,7 +149,7 @@ def block_hashes(mapping):
 
 
 def wordpiece():
-    texts = AWKWARD + random_texts(60, 1) + ["x" * 101, "the" * 40]
+    texts = AWKWARD + random_texts(40, 1) + ["x" * 101, "the" * 40]
     rows = {}
     for name, options in {
         "uncased": dict(lowercase=True),
@@ -178,11 +179,28 @@ RULES = [("\uff21", "A"), ("\uff22", "B"), ("\uff13", "3"), ("\u00bd", "1\u20442
          ("\ufeff", ""), ("\u2764\ufe0f", "<3 ")]
 
 
+def exact_unigram(processor):
+    """sentencepiece adds scores up in float over the whole text, so that its choice between
+    segmentations of the same sum ("!!" "!" and "!" "!!") is rounding's. The tokenizers library
+    adds in double, which is exact; its ids are taken, if the sums are the same."""
+    size = processor.get_piece_size()
+    exact = Tokenizer(models.Unigram(
+        [(processor.id_to_piece(i), processor.get_score(i)) for i in range(size)], processor.unk_id(),
+        any(processor.is_byte(i) for i in range(size))))
+
+    def encode(text):
+        ids, theirs = exact.encode(processor.normalize(text)).ids, processor.encode(text)
+        score = lambda row: sum(processor.get_score(i) for i in row)
+        assert ids == theirs or abs(score(ids) - score(theirs)) < 1e-4, (text, ids, theirs)
+        return ids
+    return encode
+
+
 def sentencepiece_models():
     rules = OUT / "rules.tsv"
     rules.write_text("".join(
         "\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) + "\n" for rule in RULES))
-    texts = [t for t in AWKWARD + random_texts(60, 2) if "\0" not in t]
+    texts = [t for t in AWKWARD + random_texts(40, 2) if "\0" not in t]
     rows = {}
     for name, options in {
         "unigram": dict(model_type="unigram", normalization_rule_tsv=str(rules)),
@@ -200,15 +218,122 @@ def sentencepiece_models():
             **options})
         processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
         write(f"{name}.model", model.getvalue())
-        rows[name] = cases(processor.encode, processor.decode, texts)
+        encode = processor.encode
+        if options["model_type"] == "unigram":
+            encode = exact_unigram(processor)
+        rows[name] = cases(encode, processor.decode, texts)
     rules.unlink()
     return {"texts": texts, "vocabularies": rows}
+
+
+# ---------------------------------------------------------------- pre-tokenizers
+
+# As the models' own tokenizer.json has them, but for the ByteLevel step that follows
+# in all: strings are Split steps with behavior Isolated.
+CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LINES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+WORD = r"[^\r\n\p{L}\p{N}]?"
+
+
+def cl100k(digits):
+    return rf"{CONTRACTION}|{WORD}\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{LINES}"
+
+
+def o200k(ending=CONTRACTION + "?", digits=r"\p{N}{1,3}", upper=UPPER, lower=LOWER, slash="/"):
+    return (rf"{WORD}{upper}*{lower}+{ending}|{WORD}{upper}+{lower}*{ending}|{digits}|"
+            rf" ?[^\s\p{{L}}\p{{N}}]+[\r\n{slash}]*|{LINES}")
+
+
+GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+DIGITS = pre_tokenizers.Digits(individual_digits=True)
+KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+MARKS = r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"""
+DEEPSEEK3 = MARKS + r"[A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+"
+BLOOM = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"
+NO_HAN = r"&&[^\p{Han}]]"
+
+PRE_TOKENIZERS = {
+    "falcon": [pre_tokenizers.Punctuation("contiguous"), GPT2, pre_tokenizers.Digits(False), "[0-9][0-9][0-9]"],
+    "gpt-2": [GPT2],
+    "llama-bpe": [cl100k(r"\p{N}{1,3}")],
+    "qwen2": [cl100k(r"\p{N}")],
+    "smollm": [DIGITS, GPT2],
+    "tekken": [o200k("", r"\p{N}")],
+    "gpt-4o": [o200k()],
+    "kimi-k2": [r"[\p{Han}]+|" + o200k(upper=UPPER[:-1] + NO_HAN, lower=LOWER[:-1] + NO_HAN, slash="")],
+    "tiny_aya": [r"\d{1,3}(?=(?:\d{3})*\b)", o200k()],
+    "qwen35": [rf"{CONTRACTION}|{WORD}[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{LINES}"],
+    "deepseek-v3": [r"\p{N}{1,3}", KANA, DEEPSEEK3 + r"[\r\n]*|" + LINES],
+    "spark2_5": [r"\p{N}{1,3}", KANA, DEEPSEEK3 + r"|[\r\n]|\s+(?!\S)|\s+", r"\p{N}"],
+    "afmoe": [r"\p{N}{1,3}(?=(?:\p{N}{3})*(?:\P{N}|$))",
+              "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf"
+              "\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af"
+              "\u1100-\u11ff]+", DEEPSEEK3 + r"[\r\n]*|" + LINES],
+    "youtu": ["[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f"
+              "\ufe30-\ufe4f]+|[\u3105-\u312f]+|" + KANA, o200k(digits=r"\p{N}")],
+    "minicpm5": [r"\p{N}{1,3}", cl100k(r"\p{N}+")],
+    "seed-coder": [rf"{CONTRACTION}|{WORD}\p{{L}}+|\p{{N}}{{1}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{LINES}"],
+    "bailingmoe": [r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|"
+                   r"\s*[\r\n]|\s+(?!\S)|\s+"],
+    "exaone-moe": [rf"{CONTRACTION}|{WORD}(?:\p{{L}}\p{{M}}*(?: \p{{L}}\p{{M}}*)*)+|\p{{N}}|"
+                   r" ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"],
+    "ufakzeka": [rf"{WORD}\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{LINES}"],
+    "laguna": [r"[^\n]+|[\n]+", cl100k(r"\p{N}")],
+    "jais-2": [cl100k(r"\p{N}{1,3}").replace(r"\s+(?!\S)|\s+", "|".join(
+        [rf"\s{{{n}}}(?!\S)" for n in (512, 256, 128, 64, 32, 16, 8, 4)] + [r"\s{1,2}(?!\S)", r"\s{1}"]))],
+    "bloom": [BLOOM],
+    "viking": [BLOOM, DIGITS],
+    "superbpe": [r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
+    "chameleon": ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", DIGITS,
+                  pre_tokenizers.Punctuation("isolated"), GPT2],
+}
+
+
+def byte_level(merges, steps):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = alphabet + [left + right for left, right in merges]
+    tokenizer = Tokenizer(models.BPE({t: i for i, t in enumerate(dict.fromkeys(tokens))}, merges))
+    has_bytes = GPT2 in steps
+    steps = [pre_tokenizers.Split(Regex(s), "isolated") if isinstance(s, str) else s for s in steps]
+    if not has_bytes:
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return tokenizer
+
+
+def train(steps, texts, vocab_size):
+    tokenizer = byte_level([], steps)
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=vocab_size, min_frequency=1, show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    return [tuple(m) for m in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def byte_level_bpe():
+    texts = AWKWARD + [" " * 700 + "x" + " " * 45, "<sentinel:12>IMGIMGABCZ", "1234567abc 12345 1234567"]
+    # One vocabulary for all, whose merges know no boundary: so every cut shows.
+    merges = train([], AWKWARD * 3 + PROSE, 1400)
+    rows = {}
+    for name, steps in PRE_TOKENIZERS.items():
+        row = {}
+        own = merges
+        if name == "falcon":  # whose cuts within characters only its own training makes harmless
+            own = row["merges"] = train(steps, AWKWARD * 3 + PROSE, 500)
+        tokenizer = byte_level(own, steps)
+        rows[name] = {**row, "ids": [tokenizer.encode(text).ids for text in texts]}
+    # Ridgeline cuts numerals that are no digits off the digits before them.
+    for i, text in enumerate(texts):
+        if any(unicodedata.category(c) in ("Nl", "No") for c in text):
+            rows["superbpe"]["ids"][i] = None
+    return {"texts": texts, "merges": merges, "pre_tokenizers": rows}
 
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     write("bert_characters.json", bert_characters())
     write("wordpiece.json", wordpiece())
+    write("byte_level_bpe.json", byte_level_bpe())
     write("sentencepiece.json", sentencepiece_models())
 
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "ridgeline/cli/bench.h"
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/cli/table.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tools/child_process.h"
@@ -123,7 +124,10 @@ Json about(const CompareOptions& options, double busy) {
               {"commands", commands}};
 }
 
-Status bench_compare(const BenchCompareArguments& a) {
+Status bench_compare(BenchCompareArguments a) {
+  for (std::string& model : a.models) {
+    RIDGELINE_TRY(model, resolve_model(model));
+  }
   RIDGELINE_TRY_STATUS(check(a));
   CompareOptions options;
   RIDGELINE_TRY(options.engines, engines_of(a));
@@ -166,7 +170,7 @@ void add_bench_compare(CLI::App& bench, Action& action) {
   auto a = std::make_shared<BenchCompareArguments>();
   CLI::App* command = bench.add_subcommand(
       "compare", "other engines' benchmarks and ours in turn, on the same files");
-  command->add_option("-m,--model", a->models, "GGUF files")->required();
+  command->add_option("-m,--model", a->models, kModelHelp)->required();
   command->add_option(
       "--rival", a->rivals,
       "NAME=COMMAND: llama-bench, llama-batched-bench, llama-sweep-bench or another "

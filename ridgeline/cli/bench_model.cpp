@@ -141,8 +141,7 @@ Status bench_model(BenchModelArguments arguments) {
   RIDGELINE_TRY(const FileReport file, inspect_file(path));
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, loaded.load(streams));
   const KernelTable& kernels = *find_kernels(engine->backend().isa());
-  const double kv_bytes = static_cast<double>(engine->memory_use().kv_bytes) /
-                          (engine->block_pool().capacity() * double{kKvBlockTokens});
+  const double kv_bytes = engine->kv_sizes().bytes_seen(1);
   const ModelCost cost =
       model_cost(engine->config(), file.tensors, kernels, loaded.activations == "f32", kv_bytes);
   ThreadPool pool(engine->backend().threads(), !loaded.no_pin);

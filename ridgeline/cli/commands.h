@@ -12,10 +12,13 @@ namespace ridgeline::cli {
 using Action = std::function<Status()>;
 
 void add_run(CLI::App& program, Action& action);
+void add_chat(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_tokenize(CLI::App& program, Action& action);
+void add_embed(CLI::App& program, Action& action);
 void add_template(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
+void add_pull(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 
 }  // namespace ridgeline::cli

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/cli/progress.h"
 
 namespace ridgeline::cli {
@@ -57,12 +58,12 @@ void print(const PackedCacheReport& report) {
 }  // namespace
 
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
-  auto* model_option = command.add_option("-m,--model", model, "GGUF file or Hugging Face folder");
+  auto* model_option = command.add_option("-m,--model", model, kModelHelp);
   if (model_required)
     model_option->required();
   else
     model_option->description(
-        "GGUF file or Hugging Face folder (default: the demo model that ships with the source)");
+        fmt::format("{} (default: the demo model that ships with the source)", kModelHelp));
   if (with_context)
     command
         .add_option("-c,--ctx-size", context,
@@ -105,7 +106,7 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
 }
 
 Result<std::string> EngineArguments::model_path() const {
-  return model.empty() ? demo_model_path() : Result<std::string>(model);
+  return model.empty() ? demo_model_path() : resolve_model(model);
 }
 
 Result<EngineOptions> EngineArguments::options() const {
@@ -116,6 +117,7 @@ Result<EngineOptions> EngineArguments::options() const {
       activations == "f32" ? ActivationPrecision::kExact : ActivationPrecision::kFast;
   o.backend.pin = !no_pin;
   o.context = context;
+  o.embeds = embeds;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);
   if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))

@@ -21,6 +21,7 @@ struct EngineArguments {
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
+  bool embeds = false;       ///< EngineOptions::embeds
   std::string packed_cache;  ///< a folder
   bool packed_cache_verify = false;
   PackedCacheOptions::Memory packed_cache_memory = PackedCacheOptions::Memory::kAuto;
@@ -28,7 +29,8 @@ struct EngineArguments {
   /// `with_context`: the command takes -c, --ctx-size itself otherwise.
   void add_to(CLI::App& command, bool model_required, bool with_context = true);
 
-  /// The file to load: the one given, or the demo model that ships with the source.
+  /// The file to load: the one given, downloaded if it is one of the hub, or the demo model
+  /// that ships with the source.
   Result<std::string> model_path() const;
   Result<EngineOptions> options() const;
   /// Loads with a progress bar on a terminal; says on stderr what the packed cache did.

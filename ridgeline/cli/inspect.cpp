@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ridgeline/cli/commands.h"
+#include "ridgeline/cli/model_argument.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -51,9 +52,9 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
                       {"context_length", c.context_length},
                       {"rope_base", c.rope.base}};
     for (DType type : {DType::kF16, DType::kF32})
-      json["kv"][std::string(name(type))] = {{"bytes_per_token", r.kv_bytes_per_token(type)},
+      json["kv"][std::string(name(type))] = {{"bytes_per_token", r.kv_bytes(type, 1)},
                                              {"context", context},
-                                             {"bytes", r.kv_bytes_per_token(type) * context}};
+                                             {"bytes", r.kv_bytes(type, context)}};
   } else {
     json["unsupported"] = r.unsupported;
   }
@@ -63,6 +64,30 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
 }
 
 double mebibytes(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+/// What the elements of KV cache per token multiply from: "2 x 16 layers x 8 KV heads x 64".
+std::string kv_factors(const ModelConfig& c) {
+  if (c.latent_kv) return fmt::format("{} layers x latent of {}", c.layers, c.head_dim);
+  if (c.v_dim() != c.head_dim)
+    return fmt::format("{} layers x {} KV heads x ({} + {})", c.layers, c.num_kv_heads, c.head_dim,
+                       c.v_dim());
+  return fmt::format("2 x {} layers x {} KV heads x {}", c.layers, c.num_kv_heads, c.head_dim);
+}
+
+/// "13 layers of 1024 positions, 13 of all"; empty where all layers see all.
+std::string window_counts(const ModelConfig& c) {
+  const KvCacheShape shape = c.kv_shape(DType::kF16);
+  const std::vector<std::int64_t> windows = shape.windows();
+  if (windows.size() == 1 && windows[0] == 0) return "";
+  std::string text;
+  for (int group = 0; group < static_cast<int>(windows.size()); ++group) {
+    const std::int64_t window = windows[static_cast<std::size_t>(group)];
+    text += fmt::format("{}{}{} of {}", text.empty() ? "" : ", ", shape.layers_of(group),
+                        text.empty() ? " layers" : "",
+                        window > 0 ? fmt::format("{} positions", window) : "all");
+  }
+  return text;
+}
 
 void print(const FileReport& r, const InspectArguments& arguments) {
   fmt::print("file            {} ({}, {:.1f} MiB)\n", r.path, r.format, mebibytes(r.file_bytes));
@@ -86,12 +111,11 @@ void print(const FileReport& r, const InspectArguments& arguments) {
         c.layers, c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim, c.ffn_size, c.vocab_size);
     fmt::print("context         trained for {}; rope base {}\n", c.context_length, c.rope.base);
     for (DType type : {DType::kF16, DType::kF32})
-      fmt::print(
-          "KV cache, {}   2 x {} layers x {} KV heads x {} x {} B = {} B per token, {:.1f} MiB at "
-          "{} tokens\n",
-          name(type), c.layers, c.num_kv_heads, c.head_dim, info(type).block_bytes,
-          r.kv_bytes_per_token(type),
-          mebibytes(static_cast<std::size_t>(r.kv_bytes_per_token(type) * context)), context);
+      fmt::print("KV cache, {}   {} x {} B = {} B per token, {:.1f} MiB at {} tokens\n", name(type),
+                 kv_factors(c), info(type).block_bytes, r.kv_bytes(type, 1),
+                 mebibytes(static_cast<std::size_t>(r.kv_bytes(type, context))), context);
+    if (const std::string windows = window_counts(c); !windows.empty())
+      fmt::print("windows         {}\n", windows);
   } else {
     fmt::print("not runnable    {}\n", r.unsupported);
   }
@@ -101,7 +125,8 @@ void print(const FileReport& r, const InspectArguments& arguments) {
 }
 
 Status inspect(const InspectArguments& arguments) {
-  RIDGELINE_TRY(const FileReport report, inspect_file(arguments.file));
+  RIDGELINE_TRY(const std::string path, resolve_model(arguments.file));
+  RIDGELINE_TRY(const FileReport report, inspect_file(path));
   if (arguments.json)
     fmt::print("{}\n",
                to_json(report, arguments).dump(2, ' ', false, Json::error_handler_t::replace));
@@ -116,7 +141,7 @@ void add_inspect(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command =
       program.add_subcommand("inspect", "what is in a model file, and what it needs");
-  command->add_option("FILE,-m,--model", arguments->file, "GGUF file")->required();
+  command->add_option("FILE,-m,--model", arguments->file, kModelHelp)->required();
   command
       ->add_option("-c,--ctx-size", arguments->context, "tokens of context for the KV cache's size")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));

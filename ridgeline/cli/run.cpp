@@ -117,7 +117,7 @@ double bytes_per_token(const Engine& engine, const Outcome& outcome) {
   const double depth =
       static_cast<double>(outcome.prompt_ids.size()) + static_cast<double>(outcome.ids.size()) / 2;
   return static_cast<double>(memory.weight_bytes) +
-         depth * static_cast<double>(memory.kv_bytes) / static_cast<double>(engine.context());
+         engine.kv_sizes().bytes_seen(static_cast<std::int64_t>(depth));
 }
 
 void print_summary(const Outcome& o, const Measurements& m) {

@@ -27,6 +27,7 @@ Result<LogitBias> parse_bias(const std::string& text) {
 }  // namespace
 
 void SamplingArguments::add_to(CLI::App& command) {
+  command_ = &command;
   SamplingParams& p = params;
   command.add_option("-n,--predict", p.max_tokens, "tokens to generate; -1: until the model ends")
       ->check(CLI::Range(-1, std::numeric_limits<int>::max()))
@@ -59,6 +60,18 @@ void SamplingArguments::add_to(CLI::App& command) {
   command.add_flag("--ignore-eos", p.ignore_eos, "do not stop at the end of generation");
   command.add_option("-r,--stop,--reverse-prompt", p.stop,
                      "stop before this text, may be repeated");
+}
+
+void SamplingArguments::adopt(const GenerationDefaults& defaults) {
+  const auto set = [this](const char* flag, const auto& value, auto& to) {
+    if (value && command_->get_option(flag)->count() == 0)
+      to = static_cast<std::remove_reference_t<decltype(to)>>(*value);
+  };
+  set("--temp", defaults.temperature, params.temperature);
+  set("--top-k", defaults.top_k, params.top_k);
+  set("--top-p", defaults.top_p, params.top_p);
+  set("--min-p", defaults.min_p, params.min_p);
+  set("--repeat-penalty", defaults.repetition_penalty, params.repetition_penalty);
 }
 
 Result<SamplingParams> SamplingArguments::sampling_params() const {

@@ -6,6 +6,7 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/engine/sampling_params.h"
+#include "ridgeline/model/generation_defaults.h"
 
 namespace ridgeline::cli {
 
@@ -16,7 +17,12 @@ struct SamplingArguments {
   std::vector<std::string> logit_bias;
 
   void add_to(CLI::App& command);
+  /// Takes what the model's authors advise where no flag says otherwise.
+  void adopt(const GenerationDefaults& defaults);
   Result<SamplingParams> sampling_params() const;
+
+ private:
+  CLI::App* command_ = nullptr;
 };
 
 }  // namespace ridgeline::cli

@@ -2,6 +2,7 @@
 
 #include "ridgeline/cli/commands.h"
 #include "ridgeline/cli/engine_arguments.h"
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/model/load_chat_template.h"
 #include "ridgeline/model/model_file.h"
 #include "ridgeline/text/chat_template.h"
@@ -23,7 +24,8 @@ Result<ChatTemplate> load(const TemplateArguments& arguments, bool with_tools) {
       return fail("expected a model (-m) or a template (--template-file)");
     return load_chat_template(arguments.template_file, arguments.bos, arguments.eos);
   }
-  RIDGELINE_TRY(const ModelFile file, ModelFile::open(arguments.model));
+  RIDGELINE_TRY(const std::string path, resolve_model(arguments.model));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   if (arguments.template_file.empty()) return load_chat_template(file, *tokenizer, with_tools);
   return load_chat_template(arguments.template_file,
@@ -56,7 +58,7 @@ void add_template(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<TemplateArguments>();
   CLI::App* command = program.add_subcommand("template", "the prompt that a conversation becomes");
   command->add_option("-m,--model", arguments->model,
-                      "GGUF file or Hugging Face folder whose chat template is used");
+                      fmt::format("{}, whose chat template is used", kModelHelp));
   command->add_option(
       "--template-file,--chat-template", arguments->template_file,
       "a Jinja file, or a built-in template: " + [] {

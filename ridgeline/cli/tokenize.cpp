@@ -4,6 +4,7 @@
 
 #include "ridgeline/cli/commands.h"
 #include "ridgeline/cli/engine_arguments.h"
+#include "ridgeline/cli/model_argument.h"
 #include "ridgeline/model/model_file.h"
 
 namespace ridgeline::cli {
@@ -31,7 +32,8 @@ Result<std::vector<TokenId>> parse_ids(const std::string& text, const Tokenizer&
 }
 
 Status tokenize(const TokenizeArguments& arguments) {
-  RIDGELINE_TRY(const ModelFile file, ModelFile::open(arguments.model));
+  RIDGELINE_TRY(const std::string path, resolve_model(arguments.model));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   RIDGELINE_TRY(const std::string input, read_text("-"));
   if (arguments.decode) {
@@ -54,8 +56,7 @@ void add_tokenize(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<TokenizeArguments>();
   CLI::App* command =
       program.add_subcommand("tokenize", "token ids of standard input as JSON, or back");
-  command->add_option("-m,--model", arguments->model, "GGUF file (a vocabulary is enough)")
-      ->required();
+  command->add_option("-m,--model", arguments->model, kModelHelp)->required();
   command->add_flag("--decode", arguments->decode, "ids (a JSON array) on standard input to text");
   command->add_flag("--special,!--no-special", arguments->special,
                     "special tokens' texts become their ids; with --decode: are printed");

@@ -18,31 +18,40 @@ constexpr std::int64_t kMaxLogitRows = 16;
 
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-/// Blocks of the pool: from the stated budget, or one context for every sequence.
-Result<int> pool_blocks(const EngineOptions& options, std::int64_t context,
-                        std::size_t block_bytes) {
-  const std::int64_t wanted = std::int64_t{blocks_for(context)} * options.max_sequences;
+/// Where nobody said how long a context to keep: what the model was trained for, as far
+/// as half of the memory goes.
+std::int64_t choose_context(const EngineOptions& options, const ModelConfig& config,
+                            const KvSizes& sizes) {
+  if (options.context > 0) return options.context;
+  const std::uint64_t budget =
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : memory_info().available_bytes / 2;
+  return std::clamp<std::int64_t>(sizes.tokens_in(budget), 1, config.context_length);
+}
+
+/// Blocks of each group: from the stated budget, or one context for every sequence.
+Result<std::vector<int>> pool_blocks(const EngineOptions& options, std::int64_t context,
+                                     const KvSizes& sizes) {
   const std::uint64_t available = memory_info().available_bytes;
   if (options.kv_memory_bytes == 0) {
-    const std::uint64_t bytes = static_cast<std::uint64_t>(wanted) * block_bytes;
+    const std::uint64_t bytes =
+        sizes.bytes(context) * static_cast<std::uint64_t>(options.max_sequences);
     if (bytes > available)
       return fail(
           fmt::format("a context of {} tokens needs {:.0f} MiB of KV cache, but {:.0f} MiB of "
                       "memory are free; choose a smaller --ctx-size",
                       context, mebibytes(bytes), mebibytes(available)));
-    return static_cast<int>(wanted);
+    return sizes.pools(context, options.max_sequences);
   }
   if (options.kv_memory_bytes > available)
     return fail(fmt::format("--kv-memory of {:.0f} MiB: only {:.0f} MiB of memory are free",
                             mebibytes(options.kv_memory_bytes), mebibytes(available)));
-  const std::uint64_t blocks = options.kv_memory_bytes / block_bytes;
-  if (blocks < static_cast<std::uint64_t>(blocks_for(context)))
+  if (options.kv_memory_bytes < sizes.bytes(context))
     return fail(
         fmt::format("--kv-memory of {:.1f} MiB holds {} tokens, but a context of {} needs "
                     "{:.1f} MiB",
-                    mebibytes(options.kv_memory_bytes), blocks * kKvBlockTokens, context,
-                    mebibytes(static_cast<std::uint64_t>(blocks_for(context)) * block_bytes)));
-  return static_cast<int>(std::min<std::uint64_t>(blocks, 1U << 30));
+                    mebibytes(options.kv_memory_bytes), sizes.tokens_in(options.kv_memory_bytes),
+                    context, mebibytes(sizes.bytes(context))));
+  return sizes.pools_in(options.kv_memory_bytes, context, options.max_sequences);
 }
 
 }  // namespace
@@ -61,14 +70,6 @@ std::string_view name(FinishReason reason) {
   return "";
 }
 
-std::int64_t default_context(const ModelConfig& config, std::size_t kv_block_bytes,
-                             std::uint64_t budget_bytes) {
-  const std::uint64_t blocks = budget_bytes / std::max<std::size_t>(1, kv_block_bytes);
-  const auto tokens =
-      static_cast<std::int64_t>(std::min<std::uint64_t>(blocks, 1U << 30)) * kKvBlockTokens;
-  return std::clamp<std::int64_t>(tokens, 1, config.context_length);
-}
-
 Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
@@ -80,6 +81,12 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
+  if (config.is_encoder && !options.embeds)
+    return fail(
+        fmt::format("{}: a '{}' model turns texts into vectors and writes none; "
+                    "`ridgeline embed -m FILE -p TEXT` runs it",
+                    path, config.architecture));
+
   std::unique_ptr<Engine> engine(new Engine);
   RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
@@ -88,15 +95,14 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
                     engine->tokenizer_->vocab_size(), config.vocab_size));
   RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
 
-  KvCacheShape shape{options.kv_type, config.layers, config.num_kv_heads, config.head_dim, 0};
-  RIDGELINE_TRY(const std::size_t block_bytes, engine->backend_->kv_block_bytes(shape));
-  const std::uint64_t kv_budget =
-      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : memory_info().available_bytes / 2;
-  engine->context_ =
-      options.context > 0 ? options.context : default_context(config, block_bytes, kv_budget);
-  RIDGELINE_TRY(shape.blocks, pool_blocks(options, engine->context_, block_bytes));
+  KvCacheShape shape = config.kv_shape(options.kv_type);
+  RIDGELINE_TRY(engine->kv_sizes_, KvSizes::of(*engine->backend_, shape, options.batch_tokens));
+  engine->context_ = choose_context(options, config, engine->kv_sizes_);
+  RIDGELINE_TRY(shape.group_blocks, pool_blocks(options, engine->context_, engine->kv_sizes_));
   engine->batch_tokens_ = std::min(options.batch_tokens,
                                    std::max<std::int64_t>(engine->context_, options.max_sequences));
+  // An encoder takes each text whole.
+  if (config.is_encoder) engine->batch_tokens_ = engine->context_;
 
   Model::LoadOptions load;
   load.max_batch_rows = engine->batch_tokens_;
@@ -106,9 +112,9 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   load.progress = options.load_progress;
   RIDGELINE_TRY(engine->model_, Model::load(file, *engine->backend_, load));
   RIDGELINE_TRY(engine->kv_cache_, engine->backend_->make_kv_cache(shape));
-  engine->pool_ = std::make_unique<BlockPool>(shape.blocks);
+  engine->pools_ = std::make_unique<KvPools>(shape.windows(), shape.group_blocks);
   engine->scheduler_ =
-      std::make_unique<Scheduler>(*engine->pool_, engine->batch_tokens_, options.max_sequences);
+      std::make_unique<Scheduler>(*engine->pools_, engine->batch_tokens_, options.max_sequences);
 
   std::vector<TokenId> ends;
   for (TokenId id = 0; id < engine->tokenizer_->vocab_size(); ++id)
@@ -121,7 +127,16 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   return engine;
 }
 
-Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params) {
+Status Engine::check_ids(std::span<const TokenId> ids, const char* what) const {
+  for (TokenId id : ids)
+    if (id < 0 || id >= config().vocab_size)
+      return fail(
+          fmt::format("{} holds token id {}, expected 0 to {}", what, id, config().vocab_size - 1));
+  return {};
+}
+
+Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params,
+                                  CacheUse use) {
   const auto length = static_cast<std::int64_t>(prompt.size());
   if (prompt.empty()) return fail("the prompt is empty: expected at least one token");
   if (length >= context_)
@@ -129,18 +144,22 @@ Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams pa
         fmt::format("the prompt has {} tokens, but the context holds {} and the answer needs "
                     "at least one",
                     length, context_));
-  for (TokenId id : prompt)
-    if (id < 0 || id >= config().vocab_size)
-      return fail(fmt::format("the prompt holds token id {}, expected 0 to {}", id,
-                              config().vocab_size - 1));
+  RIDGELINE_TRY_STATUS(check_ids(prompt, "the prompt"));
   RIDGELINE_TRY_STATUS(validate(params, config().vocab_size));
+  if (use.continue_from >= next_id_)
+    return fail(fmt::format("there is no sequence {} to continue from", use.continue_from));
+  if (scheduler_->find(use.continue_from) != nullptr)
+    return fail(
+        fmt::format("sequence {} has not ended: it cannot be continued yet", use.continue_from));
 
   // The last token that is sampled needs no place in the cache, but counts as context.
   const std::int64_t limit =
       params.max_tokens < 0 ? context_ : std::min(context_, length + params.max_tokens);
   const SequenceId id = next_id_++;
-  scheduler_->add(std::make_unique<Sequence>(id, std::move(prompt), std::move(params), limit,
-                                             *pool_, *tokenizer_));
+  auto sequence = std::make_unique<Sequence>(id, std::move(prompt), std::move(params), limit,
+                                             *pools_, *tokenizer_);
+  sequence->cache_use = use;
+  scheduler_->add(std::move(sequence));
   return id;
 }
 
@@ -164,7 +183,7 @@ void Engine::build_batch(const ScheduledStep& step) {
     const auto begin = s.tokens.begin() + s.num_computed_tokens;
     batch_.tokens.insert(batch_.tokens.end(), begin, begin + run.count);
     batch_.slices.push_back({first_row, static_cast<std::int32_t>(run.count), s.num_computed_tokens,
-                             s.block_table.blocks()});
+                             s.blocks.tables()});
     if (run.wants_logits) batch_.logit_rows.push_back(static_cast<std::int32_t>(batch_.rows() - 1));
   }
 }
@@ -192,7 +211,7 @@ void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) 
     if (!run.wants_logits) continue;
     if (s.total_tokens() >= s.max_total_tokens) {  // max_tokens is 0: only the prompt was wanted
       s.finished = FinishReason::kLength;
-      events.push_back({s.id, {}, {}, s.finished, {}});
+      events.push_back({s.id, {}, {}, s.finished, {}, s.num_reused_tokens});
       ++row;
       continue;
     }
@@ -203,7 +222,12 @@ void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) 
     const Result<SampledToken> sampled = sampler_->sample(s.params, request);
     if (!sampled) {
       s.finished = FinishReason::kError;
-      events.push_back({s.id, {}, s.detokenizer.finish(), s.finished, sampled.error().message});
+      events.push_back({s.id,
+                        {},
+                        s.detokenizer.finish(),
+                        s.finished,
+                        sampled.error().message,
+                        s.num_reused_tokens});
       continue;
     }
     events.push_back(accept(s, sampled->id));
@@ -214,6 +238,7 @@ TokenEvent Engine::accept(Sequence& s, TokenId token) {
   TokenEvent event;
   event.sequence = s.id;
   event.token = token;
+  event.reused_tokens = s.num_reused_tokens;
   s.tokens.push_back(token);
 
   const bool early = s.output_tokens() <= s.params.min_tokens;

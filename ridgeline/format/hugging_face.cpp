@@ -93,6 +93,28 @@ Result<Weights> open_weights(const fs::path& folder) {
                               : ""));
 }
 
+/// How the model's authors want it sampled (generation_config.json), under the names that
+/// llama.cpp's converter gives it.
+Status read_sampling(const fs::path& folder,
+                     std::map<std::string, GgufValue, std::less<>>& metadata) {
+  const fs::path path = folder / "generation_config.json";
+  if (!is_there(path)) return {};
+  RIDGELINE_TRY(const json config, read_json_object(path.string(), kConfigBytesMax));
+  constexpr std::pair<const char*, const char*> kKeys[] = {
+      {"temperature", "general.sampling.temp"},
+      {"top_p", "general.sampling.top_p"},
+      {"min_p", "general.sampling.min_p"},
+      {"repetition_penalty", "general.sampling.penalty_repeat"},
+  };
+  for (const auto& [from, to] : kKeys)
+    if (config.contains(from) && config[from].is_number())
+      metadata.insert_or_assign(to, GgufValue::of(config[from].get<float>()));
+  if (config.contains("top_k") && config["top_k"].is_number_integer())
+    metadata.insert_or_assign("general.sampling.top_k",
+                              GgufValue::of(config["top_k"].get<std::int32_t>()));
+  return {};
+}
+
 /// Keeps what tensors and texts of the checkpoint point into.
 struct Owner {
   std::deque<std::string> texts;
@@ -130,6 +152,7 @@ Result<Checkpoint> open_hugging_face(const std::string& folder) {
     contents.tensors.push_back(std::move(view));
   }
   contents.metadata = std::move(config.metadata);
+  RIDGELINE_TRY_STATUS(read_sampling(folder, contents.metadata));
   contents.files = std::move(weights.files);
   contents.owner = std::move(owner);
   return Checkpoint(std::move(contents));

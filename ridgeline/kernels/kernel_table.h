@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -101,6 +102,7 @@ struct WeightKernel {
 /// how the block is laid out.
 ///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16)
 ///   V of one head in a block:  [16 tokens][head_dim]
+/// (with a head_dim of its own). A latent cache has no V: it is the first elements of K.
 /// head_dim is padded to `head_dim_padded(head_dim)`; padding is zero.
 struct KvKernel {
   DType dtype;
@@ -111,27 +113,35 @@ struct KvKernel {
 
 /// A run of query rows of one sequence against one KV head, one span of the cache.
 /// Query row j (0 <= j < positions * group) is position first_position + j / group,
-/// head j % group of the group of query heads that share the KV head. It sees
-/// cache positions [span_begin, min(span_end, its own position + 1)).
+/// head j % group of the query heads that share the KV head. At position p it sees the
+/// cache positions of [span_begin, span_end) that are at most p (unless `causal` is false)
+/// and above p - window (unless that is 0).
 struct AttentionSpan {
   DType kv_dtype;
-  int head_dim;
-  int group;      ///< query heads per KV head
-  int positions;  ///< query positions in this call (rows = positions * group)
+  int head_dim;         ///< of q and K
+  int value_dim;        ///< of V
+  bool latent = false;  ///< V is the first value_dim of K; v_cache is not read
+  int group;            ///< query heads of this call
+  int positions;        ///< query positions in this call (rows = positions * group)
   std::int64_t first_position;
   std::int64_t span_begin;  ///< multiple of kAttentionSpan
   std::int64_t span_end;    ///< <= span_begin + kAttentionSpan, <= cached length
-  float scale;              ///< of the scores, 1/sqrt(head_dim) as a rule
-  const float* q;  ///< row j at q + (j / group) * q_position_stride + (j % group) * head_dim
+  bool causal = true;
+  std::int64_t window = 0;
+  float scale;        ///< of the scores, 1/sqrt(head_dim) as a rule
+  float softcap = 0;  ///< then cap tanh(score / cap); 0: none
+  const float* q;     ///< row j at q + (j / group) * q_position_stride + (j % group) * head_dim
   std::ptrdiff_t q_position_stride;  ///< floats
-  const std::int32_t* block_table;   ///< of the sequence: block ids by position / 16
+  /// Of the sequence: block ids by position / 16. Entries whose positions no row of the
+  /// call sees are not read.
+  const std::int32_t* block_table;
   const std::byte* k_cache;  ///< this layer and KV head: block b at k_cache + b * block_stride
   const std::byte* v_cache;
   std::size_t block_stride;  ///< bytes
   /// This thread goes on with [span_end, ahead_end) of the same head: the first chunk of it
   /// is prefetched. 0 where that is not known.
   std::int64_t ahead_end = 0;
-  float* state;    ///< [rows][attention_state_floats(head_dim)], for merge and finish
+  float* state;    ///< [rows][attention_state_floats(value_dim)], for merge and finish
   float* scratch;  ///< attention_scratch_floats(...) of this thread
 };
 
@@ -146,30 +156,43 @@ struct KernelTable {
   std::span<const KvKernel> kv;
   std::span<const PeakKernel> peaks;  ///< one per kind of arithmetic that `weights` use
 
-  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x.
+  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x, weight null for ones.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);
-  /// out[i] = silu(gate[i]) * up[i]; out may be gate.
-  void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* out);
+  /// out[i] = (x[i] - mean(x)) / sqrt(variance(x) + eps) * weight[i] + bias[i]; out may be x,
+  /// bias null for zeros.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     std::int64_t n, float* out);
+  /// out[i] = f(x[i]); out may be x. Not for kSwigluOai.
+  void (*activate)(Activation f, const float* x, std::int64_t n, float* out);
+  /// out[i] = f(gate[i]) * up[i], or what kSwigluOai makes of the two; out may be gate.
+  void (*gate_mul)(Activation f, const float* gate, const float* up, std::int64_t n, float* out);
   /// y[i] += x[i]
   void (*add)(const float* x, std::int64_t n, float* y);
+  /// y[i] += factor * x[i]
+  void (*add_scaled)(const float* x, float factor, std::int64_t n, float* y);
+  /// x[i] *= factor
+  void (*scale)(float factor, std::int64_t n, float* x);
+  /// x[i] = cap * tanh(x[i] / cap)
+  void (*softcap)(float cap, std::int64_t n, float* x);
   /// Rotates pairs in place. `cos_sin` is [rot/2] cosines, then [rot/2] sines.
   /// rope_interleaved: pairs (2i, 2i+1), as GGUF's llama; rope_half: (i, i + rot/2), as NeoX.
   void (*rope_interleaved)(float* x, const float* cos_sin, int rot);
   void (*rope_half)(float* x, const float* cos_sin, int rot);
 
   /// Floats of one query row's running state.
-  std::size_t (*attention_state_floats)(int head_dim);
-  std::size_t (*attention_scratch_floats)(int head_dim, int rows);
+  std::size_t (*attention_state_floats)(int value_dim);
+  std::size_t (*attention_scratch_floats)(int head_dim, int value_dim, bool latent);
   /// Query positions that one call takes at best (>= 1) for this group size: full tiles,
   /// enough of them to read the span from the second-level cache. Any number works.
   int (*attention_tile_positions)(int group);
   /// state = the softmax sums of this span alone (it is overwritten).
   void (*attention_span)(const AttentionSpan& span);
   /// into = into merged with the later span `from`, row by row.
-  void (*attention_merge)(float* into, const float* from, int head_dim, int rows);
-  /// out[row] = acc / sum; row j goes where q's row j lies: the same strides.
-  void (*attention_finish)(const float* state, int head_dim, int group, int positions, float* out,
-                           std::ptrdiff_t out_position_stride);
+  void (*attention_merge)(float* into, const float* from, int value_dim, int rows);
+  /// out[row] = acc / (sum + e^sink), row j at (j / group) * out_position_stride +
+  /// (j % group) * value_dim. sinks: [group], or null for none.
+  void (*attention_finish)(const float* state, int value_dim, int group, int positions,
+                           const float* sinks, float* out, std::ptrdiff_t out_position_stride);
 };
 
 /// The tables this CPU can run, best first; never empty (generic is always there).

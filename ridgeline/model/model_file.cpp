@@ -4,6 +4,7 @@
 
 #include "ridgeline/format/gguf.h"
 #include "ridgeline/format/hugging_face.h"
+#include "ridgeline/model/folder_tokenizer.h"
 #include "ridgeline/model/load_chat_template.h"
 #include "ridgeline/model/quantize_on_load.h"
 #include "ridgeline/model/vocabulary.h"

@@ -121,8 +121,3 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& file) {
 }
 
 }  // namespace ridgeline
-namespace ridgeline {
-Result<std::unique_ptr<Tokenizer>> load_folder_tokenizer(const std::string& folder) {
-  return fail(folder + ": no tokenizer");
-}
-}  // namespace ridgeline

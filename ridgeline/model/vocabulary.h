@@ -13,7 +13,5 @@ namespace ridgeline {
 /// and the key.
 Result<VocabularyData> read_vocabulary(const Checkpoint& file);
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& file);
-/// The tokenizer of a Hugging Face folder.
-Result<std::unique_ptr<Tokenizer>> load_folder_tokenizer(const std::string& folder);
 
 }  // namespace ridgeline

@@ -6,11 +6,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/ops/experts.h"
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
+#include "ridgeline/tensor/kv_block.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
 // above knows which device runs; nothing here knows what a layer is.
@@ -44,15 +48,30 @@ class DeviceBuffer {
   float* floats() { return reinterpret_cast<float*>(data()); }
 };
 
+/// Layers with the same window are a group (kv_block.h), in the order of their first layers.
 struct KvCacheShape {
   DType dtype = DType::kF16;
   int layers = 0;
   int kv_heads = 0;
-  int head_dim = 0;
-  int blocks = 0;  ///< of kKvBlockTokens tokens
+  int head_dim = 0;     ///< of K
+  int blocks = 0;       ///< of kKvBlockTokens tokens, in every group
+  int value_dim = 0;    ///< of V; 0: head_dim
+  bool latent = false;  ///< V is the first value_dim elements of K, and not stored again
+  /// [layers]: positions that a row sees at most, itself included, 0 for all; empty: all 0.
+  std::vector<std::int64_t> layer_windows{};
+  /// [groups], where groups have different numbers of blocks; empty: `blocks` each.
+  std::vector<int> group_blocks{};
+
+  int v_dim() const { return value_dim > 0 ? value_dim : head_dim; }
+  std::int64_t window(int layer) const;
+  /// The windows of the groups.
+  std::vector<std::int64_t> windows() const;
+  int group(int layer) const;
+  int layers_of(int group) const;
+  int blocks_of(int group) const;
 };
 
-/// The storage behind block ids: K and V of every layer for `blocks` blocks.
+/// The storage behind block ids: K and V of every layer.
 class KvCache {
  public:
   virtual ~KvCache() = default;
@@ -66,16 +85,32 @@ struct SequenceSlice {
   std::int32_t first_row = 0;
   std::int32_t rows = 0;
   std::int64_t first_position = 0;
-  /// Block ids by position / kKvBlockTokens; covers the slice's last position.
-  std::span<const std::int32_t> block_table;
+  /// Each covers the slice's last position.
+  KvBlockTables block_tables{};
 };
 
-/// One product of linear(): out = x W^T, then + bias, or out += x W^T.
+/// Which positions a row attends to, and how scores become weights:
+///     score  = scale q k,  then softcap tanh(score / softcap)
+///     weight = e^score / (e^sink of the row's head + sum of e^score)
+struct AttentionParams {
+  float scale = 1.0F;
+  /// A row at position p sees positions above p - window; 0: all. No more than the layer's
+  /// window in the KvCacheShape, which says what is kept.
+  std::int64_t window = 0;
+  float softcap = 0.0F;          ///< 0: none
+  const float* sinks = nullptr;  ///< [query heads] in device memory, or null
+  /// False: a row also sees the positions after it, which must all be in its slice, and there
+  /// is no window.
+  bool causal = true;
+};
+
+/// One product of linear(): out = scale x W^T + bias, or out += scale x W^T + bias.
 struct LinearOutput {
   const PackedWeight* weight = nullptr;
   Matrix out;
   const float* bias = nullptr;  ///< [rows of weight] in device memory, or null
   bool add = false;             ///< add to what `out` holds (a residual stream)
+  float scale = 1.0F;           ///< of the product
 };
 
 enum class RopeStyle {
@@ -127,8 +162,9 @@ class Backend {
                                                              PackedBytes packed) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) = 0;
-  /// Bytes of one block of KV cache over all layers, K and V.
-  virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape) const = 0;
+  /// Bytes of one block of KV cache over all layers of a group, K and V.
+  virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape, int group = 0) const = 0;
+  /// Errors: a type without a kernel; more windows than kMaxKvGroups; too little memory.
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) = 0;
 
   /// Workspace for batches of up to `max_rows` rows, inputs of up to `max_cols`
@@ -139,7 +175,17 @@ class Backend {
     std::int64_t max_positions = 0;
     int query_heads = 0;
     int kv_heads = 0;
-    int head_dim = 0;
+    int head_dim = 0;   ///< of Q and K
+    int value_dim = 0;  ///< of V; 0: head_dim
+    bool latent = false;
+    // Where there are mixtures of experts:
+    int experts = 0;
+    int experts_per_row = 0;
+    std::int64_t expert_cols = 0;    ///< most inputs of one of an expert's products
+    std::int64_t expert_hidden = 0;  ///< inputs of the down products of all experts of a row
+    // Where there are products by head:
+    int product_heads = 0;
+    std::int64_t product_head_cols = 0;
   };
   virtual Status reserve(const Limits& limits) = 0;
   virtual std::size_t workspace_bytes() const = 0;
@@ -148,25 +194,54 @@ class Backend {
   /// out[i] = row tokens[i] of the table.
   virtual void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
                      Matrix out) = 0;
-  /// out[r] = x[r] / rms(x[r]) * weight; out may be x.
+  /// out[r] = x[r] / rms(x[r]) * weight; out may be x, weight null for ones.
   virtual void rms_norm(Matrix x, const float* weight, float eps, Matrix out) = 0;
+  /// out[r] = (x[r] - mean) / deviation * weight + bias; out may be x, bias null for zeros.
+  virtual void layer_norm(Matrix x, const float* weight, const float* bias, float eps,
+                          Matrix out) = 0;
   /// Products that share x; x is brought into each activation format once.
   virtual void linear(Matrix x, std::span<const LinearOutput> outputs) = 0;
-  /// out = silu(x gate^T) * (x up^T), without storing either factor.
-  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                            Matrix out) = 0;
+  /// out = f(x gate^T) * (x up^T), without storing either factor.
+  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
+                            Activation f = Activation::kSilu) = 0;
+  /// For each head h of `weights`: out's columns from h * out.cols / heads on = x's columns from
+  /// h * x.cols / heads on, times weights[h]^T. Columns beyond the weight's are left alone.
+  virtual void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
+                              Matrix out) = 0;
+  /// The experts of each row, from the router's logits [rows][experts]. `selection_bias`
+  /// [experts] in device memory, or null, is added to the scores where they are compared, and
+  /// not to the weights.
+  virtual void route(Matrix logits, const RoutingRule& rule, const float* selection_bias,
+                     const ExpertChoice& out) = 0;
+  /// out[r] += weight * expert(x[r]), one expert of the row after the other, ascending. One
+  /// pass over an expert's weights serves all rows that chose it.
+  virtual void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
+                       Matrix out) = 0;
+  /// x = f(x); not for kSwigluOai, which takes two.
+  virtual void activate(Matrix x, Activation f) = 0;
+  /// y += x
+  virtual void add(Matrix x, Matrix y) = 0;
+  /// x *= factor
+  virtual void scale(Matrix x, float factor) = 0;
+  /// x = cap tanh(x / cap): no value leaves [-cap, cap].
+  virtual void softcap(Matrix x, float cap) = 0;
   /// table[r] = cos, then sin, of position(r) * inverse_frequencies[i], times `magnitude`.
   virtual void rope_table(std::span<const SequenceSlice> slices,
                           std::span<const float> inverse_frequencies, float magnitude,
                           Matrix table) = 0;
   /// Rotates the first table.cols of every head of every row.
   virtual void rope(Matrix x, int heads, Matrix table, RopeStyle style) = 0;
-  /// Writes k and v [rows][kv_heads * head_dim] to the slices' slots of one layer.
+  /// Writes k [rows][kv_heads * head_dim] and v [rows][kv_heads * value_dim] to the slices'
+  /// slots of one layer; v is empty where the cache is latent.
   virtual void append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
                          std::span<const SequenceSlice> slices) = 0;
-  /// Causal attention of q [rows][heads * head_dim] over the cache, slice by slice.
+  /// Attention of q [rows][heads * head_dim] over the cache, slice by slice, to
+  /// out [rows][heads * value_dim].
   virtual void attention(const KvCache& cache, int layer, Matrix q,
-                         std::span<const SequenceSlice> slices, float scale, Matrix out) = 0;
+                         std::span<const SequenceSlice> slices, const AttentionParams& params,
+                         Matrix out) = 0;
+  /// The first `width` columns of every head of x to those of out's heads.
+  virtual void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) = 0;
   /// out[i] = x[rows[i]]; rows ascend, so out may be x.
   virtual void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) = 0;
   /// Copies a matrix to the host, rows one after the other.

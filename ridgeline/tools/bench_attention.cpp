@@ -90,13 +90,13 @@ class TiledAttention {
         static_cast<std::size_t>(tile_) * kernels.attention_state_floats(kHeadDim);
     total_.resize(state);
     part_.resize(state);
-    scratch_.resize(kernels.attention_scratch_floats(kHeadDim, tile_));
+    scratch_.resize(kernels.attention_scratch_floats(kHeadDim, kHeadDim, false));
   }
 
   void attend(std::int64_t first, int positions, float* out) {
     AttentionSpan span{};
     span.kv_dtype = DType::kF16;
-    span.head_dim = kHeadDim;
+    span.head_dim = span.value_dim = kHeadDim;
     span.group = 1;
     span.positions = positions;
     span.first_position = first;
@@ -116,8 +116,8 @@ class TiledAttention {
       kernels_.attention_span(span);
       if (at > 0) kernels_.attention_merge(total_.data(), part_.data(), kHeadDim, positions);
     }
-    kernels_.attention_finish(total_.data(), kHeadDim, 1, positions, out + first * kHeadDim,
-                              kHeadDim);
+    kernels_.attention_finish(total_.data(), kHeadDim, 1, positions, nullptr,
+                              out + first * kHeadDim, kHeadDim);
   }
 
   const KernelTable& kernels_;

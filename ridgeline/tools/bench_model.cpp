@@ -23,14 +23,16 @@ class RandomStreams {
       : engine_(engine),
         logits_(static_cast<std::size_t>(streams) *
                 static_cast<std::size_t>(engine.config().vocab_size)) {
-    for (int i = 0; i < streams; ++i) tables_.emplace_back(engine.block_pool());
+    for (int i = 0; i < streams; ++i) blocks_.emplace_back(engine.kv_pools());
   }
 
-  int count() const { return static_cast<int>(tables_.size()); }
+  int count() const { return static_cast<int>(blocks_.size()); }
 
   /// Room for `positions` of every stream, or false.
   bool reserve(std::int64_t positions) {
-    return std::ranges::all_of(tables_, [&](BlockTable& t) { return t.reserve(positions); });
+    reserved_ = std::max(reserved_, positions);
+    return std::ranges::all_of(
+        blocks_, [&](SequenceBlocks& b) { return b.reserve(reserved_, engine_.batch_tokens()); });
   }
   /// Brings all to `depth` positions at least; false if they were there.
   bool fill_to(std::int64_t depth) {
@@ -41,6 +43,10 @@ class RandomStreams {
   /// Overwrites what lies behind the work's depth, which must have been reached before.
   void run(const Workload& work) {
     RIDGELINE_CHECK(work.depth <= filled_);
+    // Back to the depth: what layers with a window had given up comes back with other contents,
+    // which take as long.
+    for (SequenceBlocks& b : blocks_) b.truncate(work.depth);
+    RIDGELINE_CHECK(reserve(reserved_));
     for (const Pass& pass : passes_of(work, engine_.batch_tokens())) forward(pass);
     filled_ = std::max(filled_, work.depth + work.tokens);
   }
@@ -53,8 +59,10 @@ class RandomStreams {
       for (std::int64_t i = 0; i < part.rows; ++i)
         batch_.tokens.push_back(
             static_cast<TokenId>(random_() % static_cast<unsigned>(engine_.config().vocab_size)));
-      batch_.slices.push_back({first, static_cast<std::int32_t>(part.rows), part.position,
-                               tables_[static_cast<std::size_t>(part.stream)].blocks()});
+      SequenceBlocks& blocks = blocks_[static_cast<std::size_t>(part.stream)];
+      blocks.advance(part.position, part.position + part.rows);
+      batch_.slices.push_back(
+          {first, static_cast<std::int32_t>(part.rows), part.position, blocks.tables()});
       if (part.logits)
         batch_.logit_rows.push_back(first + static_cast<std::int32_t>(part.rows) - 1);
     }
@@ -67,7 +75,8 @@ class RandomStreams {
   }
 
   Engine& engine_;
-  std::vector<BlockTable> tables_;
+  std::vector<SequenceBlocks> blocks_;
+  std::int64_t reserved_ = 0;
   std::vector<float> logits_;
   Batch batch_;
   std::int64_t filled_ = 0;

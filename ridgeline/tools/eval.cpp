@@ -35,8 +35,8 @@ class Scorer {
     if (length > engine_.context())
       return fail(fmt::format("a sequence of {} tokens does not fit the context of {}", length,
                               engine_.context()));
-    BlockTable blocks(engine_.block_pool());
-    RIDGELINE_CHECK(blocks.reserve(length));
+    SequenceBlocks blocks(engine_.kv_pools());
+    RIDGELINE_CHECK(blocks.reserve(length, engine_.batch_tokens()));
     // The last token predicts nothing that is known.
     const std::int64_t inputs = length - 1;
     for (std::int64_t begin = 0; begin < inputs; begin += engine_.batch_tokens())
@@ -57,11 +57,12 @@ class Scorer {
   }
 
  private:
-  Status score_chunk(const EvalWindow& window, const BlockTable& blocks, std::int64_t begin,
+  Status score_chunk(const EvalWindow& window, SequenceBlocks& blocks, std::int64_t begin,
                      std::int64_t end) {
+    blocks.advance(begin, end);
     Batch batch;
     batch.tokens.assign(window.tokens.begin() + begin, window.tokens.begin() + end);
-    batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks.blocks()}};
+    batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks.tables()}};
     // Row r holds position begin + r and predicts the token after it.
     const std::int64_t first = std::max(begin, static_cast<std::int64_t>(window.score_from) - 1);
     for (std::int64_t p = first; p < end; ++p)

@@ -4,8 +4,8 @@
 
 namespace ridgeline {
 
-std::int64_t FileReport::kv_bytes_per_token(DType type) const {
-  return config->kv_elements_per_token() * info(type).block_bytes;
+std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
+  return config->kv_elements(tokens) * info(type).block_bytes;
 }
 
 Result<FileReport> inspect_file(const std::string& path) {

@@ -33,8 +33,8 @@ struct FileReport {
   std::size_t vocab_tokens = 0;
   bool chat_template = false;
 
-  /// KV cache of one token: 2 x layers x kv_heads x head_dim elements. Needs `config`.
-  std::int64_t kv_bytes_per_token(DType type) const;
+  /// KV cache of a sequence of `tokens`. Needs `config`.
+  std::int64_t kv_bytes(DType type, std::int64_t tokens) const;
 };
 
 /// Errors: those of opening the file; one that cannot be run is reported all the same.

@@ -22,29 +22,34 @@ class Attention : public VectorKernels {
  protected:
   /// A cache whose positions [0, length) hold random K and V.
   PagedCache filled_cache(DType dtype, int head_dim, std::int64_t length, unsigned seed = 1,
-                          unsigned placement = 7) const {
-    PagedCache cache(*find_kv_kernel(*table, dtype), head_dim, length, placement);
-    const auto dims = static_cast<std::size_t>(head_dim);
-    const auto k = random_floats(static_cast<std::size_t>(length) * dims, seed);
-    const auto v = random_floats(static_cast<std::size_t>(length) * dims, seed + 1);
+                          unsigned placement = 7, int value_dim = 0, bool latent = false) const {
+    PagedCache cache(*find_kv_kernel(*table, dtype), head_dim, length, placement, value_dim,
+                     latent);
+    const auto n = static_cast<std::size_t>(length);
+    const auto k = random_floats(n * static_cast<std::size_t>(head_dim), seed);
+    const auto v = random_floats(n * static_cast<std::size_t>(cache.value_dim()), seed + 1);
     for (std::int64_t t = 0; t < length; ++t)
-      cache.store(t, k.data() + t * head_dim, v.data() + t * head_dim);
+      cache.store(t, k.data() + t * head_dim, v.data() + t * cache.value_dim());
     return cache;
   }
 
   void expect_reference(const PagedCache& cache, const Queries& q, std::int64_t begin,
-                        std::int64_t end) const {
-    const std::vector<float> out = attend(*table, cache, q, begin, end);
+                        std::int64_t end, const Rules& rules = {}) const {
+    const std::vector<float> out = attend(*table, cache, q, begin, end, false, rules, end);
     const float* actual = out.data();
     for (std::int64_t position = begin; position < end; ++position) {
-      for (int head = 0; head < q.group; ++head, actual += q.head_dim) {
-        const Reference expected =
-            reference_attention(cache, q.row(position, head), position, fused_multiply_add());
-        for (int d = 0; d < q.head_dim; ++d) {
+      for (int head = 0; head < q.group; ++head, actual += cache.value_dim()) {
+        const Reference expected = reference_attention(
+            cache, q.row(position, head), rules.first_seen(position),
+            rules.causal ? position + 1 : end, fused_multiply_add(), rules.softcap,
+            rules.sinks.empty() ? nullptr : &rules.sinks[static_cast<std::size_t>(head)]);
+        for (int d = 0; d < cache.value_dim(); ++d) {
           const auto i = static_cast<std::size_t>(d);
           ASSERT_NEAR(static_cast<double>(actual[d]), expected.out[i], expected.bound[i])
               << name(cache.kernel().dtype) << " head_dim " << q.head_dim << " group " << q.group
-              << " position " << position << " head " << head << " d " << d;
+              << " position " << position << " head " << head << " d " << d << " window "
+              << rules.window << " softcap " << rules.softcap << " sinks " << rules.sinks.size()
+              << " causal " << rules.causal << " latent " << cache.latent();
         }
       }
     }
@@ -52,10 +57,11 @@ class Attention : public VectorKernels {
 
   /// All of [begin, end) as calls of at most `step` positions.
   std::vector<float> attend_in_steps(const PagedCache& cache, const Queries& q, std::int64_t begin,
-                                     std::int64_t end, std::int64_t step) const {
+                                     std::int64_t end, std::int64_t step,
+                                     const Rules& rules = {}) const {
     std::vector<float> all;
     for (std::int64_t at = begin; at < end; at += step) {
-      const auto part = attend(*table, cache, q, at, std::min(end, at + step), true);
+      const auto part = attend(*table, cache, q, at, std::min(end, at + step), true, rules, end);
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;
@@ -253,10 +259,10 @@ TEST_P(Attention, WritesOnlyItsOwnHeads) {
   const PagedCache cache = filled_cache(DType::kF16, 10, 20);
   const Queries q = random_queries(10, 2, 18, 2, 59);
   std::vector<float> state(4 * table->attention_state_floats(10));
-  std::vector<float> scratch(table->attention_scratch_floats(10, 4));
+  std::vector<float> scratch(table->attention_scratch_floats(10, 10, false));
   AttentionSpan span{};
   span.kv_dtype = DType::kF16;
-  span.head_dim = 10;
+  span.head_dim = span.value_dim = 10;
   span.group = 2;
   span.positions = 2;
   span.first_position = 18;
@@ -272,7 +278,7 @@ TEST_P(Attention, WritesOnlyItsOwnHeads) {
   span.scratch = scratch.data();
   table->attention_span(span);
   std::vector<float> out(2 * 33, 5.0F);
-  table->attention_finish(state.data(), 10, 2, 2, out.data() + 3, 33);
+  table->attention_finish(state.data(), 10, 2, 2, nullptr, out.data() + 3, 33);
   for (std::size_t i = 0; i < out.size(); ++i)
     EXPECT_EQ(out[i] == 5.0F, i % 33 < 3 || i % 33 >= 23) << i;
 }
@@ -282,6 +288,127 @@ TEST_P(Attention, TilesAreWholeAndBounded) {
     const int positions = table->attention_tile_positions(group);
     EXPECT_GE(positions, 1);
     EXPECT_LE(positions * group, std::max(group, 192));
+  }
+}
+
+// --- windows, soft-caps, sinks, both directions, latent caches ------------------
+
+struct CacheShape {
+  int head_dim, value_dim;
+  bool latent;
+  std::vector<int> groups;
+};
+const CacheShape kCacheShapes[] = {
+    {64, 64, false, {1, 7, 8}}, {10, 10, false, {16, 2}}, {256, 256, false, {1, 4}},
+    {48, 20, false, {3, 1}},    {40, 24, true, {1, 7}},   {576, 512, true, {16, 1, 128}},
+};
+
+std::vector<Rules> all_rules(int group, std::int64_t window) {
+  std::vector<Rules> rules;
+  for (const float softcap : {0.0F, 1.5F})
+    for (const bool sinks : {false, true})
+      for (const bool causal : {true, false}) {
+        if (!causal && window > 0) continue;
+        rules.push_back({window, softcap, {}, causal});
+        if (sinks) rules.back().sinks = random_floats(static_cast<std::size_t>(group), 71, 4.0F);
+      }
+  return rules;
+}
+
+TEST_P(Attention, EveryRuleMatchesDoublePrecision) {
+  std::size_t turn = 0;
+  for (const CacheShape& s : kCacheShapes) {
+    for (const DType dtype : kKvTypes) {
+      for (const std::int64_t window : {0, 1, 17, 64, 100, 600}) {
+        const int group = s.groups[turn % s.groups.size()];
+        // Long enough that the window leaves spans behind; a wide reference takes its time.
+        const bool wide = s.head_dim * group > 2000;
+        const std::int64_t length = wide ? 131 : window > 0 && turn % 2 == 0 ? 1100 : 150;
+        const std::int64_t rows = wide ? 1 : 3;
+        const PagedCache cache =
+            filled_cache(dtype, s.head_dim, length, 73, 7, s.value_dim, s.latent);
+        const Queries q = random_queries(s.head_dim, group, length - rows, rows, 79, 2.0F);
+        for (const Rules& rules : all_rules(group, window)) {
+          // Without causality the queries are a slice of a whole sequence.
+          if (wide && turn++ % 3 != 0) continue;
+          expect_reference(cache, q, length - rows, length, rules);
+          if (HasFatalFailure()) return;
+        }
+        ++turn;
+      }
+    }
+  }
+}
+
+TEST_P(Attention, AnySplitGivesTheSameBitsUnderEveryRule) {
+  std::size_t turn = 0;
+  for (const CacheShape& s : kCacheShapes) {
+    for (const DType dtype : kKvTypes) {
+      const int group = s.groups[turn++ % s.groups.size()];
+      const bool wide = s.head_dim * group > 2000;
+      const std::int64_t begin = wide ? 495 : 440, length = begin + (wide ? 20 : 90);
+      const PagedCache cache =
+          filled_cache(dtype, s.head_dim, length, 83, 7, s.value_dim, s.latent);
+      const Queries q = random_queries(s.head_dim, group, begin, length - begin, 89, 2.0F);
+      for (const std::int64_t window : {0, 1, 40, 130}) {
+        Rules rules{window, turn % 2 == 0 ? 2.0F : 0.0F, {}, window > 0 || turn % 3 == 0};
+        if (turn++ % 4 < 2) rules.sinks = random_floats(static_cast<std::size_t>(group), 97);
+        const auto at_once = attend(*table, cache, q, begin, length, false, rules, length);
+        for (const std::int64_t step : {1, 17})
+          ASSERT_TRUE(same_bits(at_once, attend_in_steps(cache, q, begin, length, step, rules)))
+              << name(dtype) << " head_dim " << s.head_dim << " group " << group << " window "
+              << window << " causal " << rules.causal << " step " << step;
+      }
+    }
+  }
+}
+
+// What lies before a window may hold anything, and whole blocks of it need not be there.
+TEST_P(Attention, WhatIsBehindTheWindowLeavesNoTrace) {
+  std::size_t turn = 0;
+  for (const CacheShape& s : kCacheShapes) {
+    const int group = s.groups[turn++ % s.groups.size()];
+    for (const std::int64_t window : {1, 5, 16, 63, 64, 65, 200, 513}) {
+      const DType dtype = kKvTypes[turn++ % std::size(kKvTypes)];
+      const std::int64_t length = 700, begin = 640 + static_cast<std::int64_t>(turn % 7);
+      const Rules rules{window, 0, {}, true};
+      PagedCache cache = filled_cache(dtype, s.head_dim, length, 101, 7, s.value_dim, s.latent);
+      const Queries q = random_queries(s.head_dim, group, begin, 9, 103);
+      const auto expected = attend(*table, cache, q, begin, begin + 9, false, rules);
+      const std::int64_t first = rules.first_seen(begin);
+      const std::vector<float> nan(static_cast<std::size_t>(s.head_dim), kNan);
+      for (std::int64_t t = 0; t < first; ++t) cache.store(t, nan.data(), nan.data());
+      for (std::int64_t b = 0; b < first / kKvBlockTokens; ++b) cache.free_block(b);
+      EXPECT_TRUE(same_bits(expected, attend(*table, cache, q, begin, begin + 9, true, rules)))
+          << name(dtype) << " head_dim " << s.head_dim << " group " << group << " window "
+          << window;
+    }
+  }
+}
+
+TEST_P(Attention, SoftCapsAreTanhToFourUnits) {
+  // Two positions with V = 0 and 1, the first with a score of 0: the result is
+  // e^c / (1 + e^c) for a capped score of c.
+  PagedCache cache(*find_kv_kernel(*table, DType::kF32), 16, 2, 3);
+  Queries q = random_queries(16, 1, 1, 1, 107);
+  q.values.assign(q.values.size(), 0.0F);
+  q.values[0] = 1.0F;
+  const std::vector<float> zero(16, 0.0F), one(16, 1.0F);
+  cache.store(0, zero.data(), zero.data());
+  for (const float cap : {0.5F, 50.0F}) {
+    for (int i = -3000; i <= 3000; ++i) {
+      const float score = cap * static_cast<float>(i) / 300.0F;
+      std::vector<float> k(16, 0.0F);
+      k[0] = 4.0F * score;  // scale is 1/4
+      cache.store(1, k.data(), one.data());
+      const double c = static_cast<double>(cap) * std::tanh(static_cast<double>(score / cap));
+      const double p = std::exp(c);
+      // The capped score's error, that of the exponential's argument and of itself.
+      const double relative = std::ldexp(4 * std::abs(c) + 2 * std::abs(c) + 6, -24);
+      ASSERT_NEAR(static_cast<double>(attend(*table, cache, q, 1, 2, false, {.softcap = cap})[0]),
+                  p / (1 + p), p / (1 + p) * relative)
+          << cap << " " << score;
+    }
   }
 }
 

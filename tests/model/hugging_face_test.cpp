@@ -54,8 +54,7 @@ TEST_P(HuggingFace, FolderGivesTheSameLogits) {
   ASSERT_TRUE(model) << model.error().message;
   const ModelConfig& config = (*model)->config();
   BlockPool pool(blocks_for(length));
-  auto cache = (*backend)->make_kv_cache(
-      {DType::kF32, config.layers, config.num_kv_heads, config.head_dim, pool.capacity()});
+  auto cache = (*backend)->make_kv_cache(config.kv_shape(DType::kF32, pool.capacity()));
   ASSERT_TRUE(cache) << cache.error().message;
   BlockTable blocks(pool);
   ASSERT_TRUE(blocks.reserve(length));

@@ -70,8 +70,7 @@ Start start(const std::string& path, const StartOptions& options) {
   }
   const ModelConfig& config = (*model)->config();
   BlockPool pool(blocks_for(kPositions));
-  auto cache = (*backend)->make_kv_cache(
-      {DType::kF32, config.layers, config.num_kv_heads, config.head_dim, pool.capacity()});
+  auto cache = (*backend)->make_kv_cache(config.kv_shape(DType::kF32, pool.capacity()));
   BlockTable blocks(pool);
   EXPECT_TRUE(blocks.reserve(kPositions));
   Batch batch;

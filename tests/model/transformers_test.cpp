@@ -64,8 +64,7 @@ TEST_P(Transformers, GiveTheSameLogits) {
   ASSERT_TRUE(model) << model.error().message;
   const ModelConfig& config = (*model)->config();
   BlockPool pool(blocks_for(options.max_positions));
-  auto cache = (*backend)->make_kv_cache(
-      {DType::kF32, config.layers, config.num_kv_heads, config.head_dim, pool.capacity()});
+  auto cache = (*backend)->make_kv_cache(config.kv_shape(DType::kF32, pool.capacity()));
   ASSERT_TRUE(cache) << cache.error().message;
 
   BlockTable blocks(pool);

@@ -65,7 +65,7 @@ TEST(BadVocabulary, Merges) {
 }
 
 TEST(BadVocabulary, UnknownPreTokenizer) {
-  expect_error(small_byte_level("gpt-17"), "\"gpt-17\"; expected one of default, gpt-2");
+  expect_error(small_byte_level("gpt-17"), "\"gpt-17\"; expected one of default, falcon");
 }
 
 // Odd, but each has a meaning.

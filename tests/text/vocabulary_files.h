@@ -18,9 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "ridgeline/text/byte_level_map.h"
+#include "ridgeline/text/tiktoken.h"
 #include "ridgeline/text/tokenizer.h"
-#include "ridgeline/text/utf8.h"
 
 // Vocabularies for tests, from the third-party files beside the checkout. The layer
 // below `format` cannot use its reader, so what these tests need of GGUF is read here;
@@ -143,106 +142,12 @@ class GgufVocabularyReader {
   VocabularyData data_;
 };
 
-inline std::string byte_level_text(std::string_view bytes) {
-  std::string text;
-  for (const char byte : bytes) {
-    append_utf8(byte_level_symbol(static_cast<std::uint8_t>(byte)), text);
-  }
-  return text;
-}
-
-/// Lines of "base64 rank", ranks ascending from 0.
-inline std::vector<std::string> read_tiktoken(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot read " + path.string());
-  const std::string_view digits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::vector<std::string> tokens;
-  std::string base64;
-  std::size_t rank = 0;
-  while (file >> base64 >> rank) {
-    if (rank != tokens.size()) throw std::runtime_error("ranks out of order in " + path.string());
-    std::string& bytes = tokens.emplace_back();
-    std::uint32_t bits = 0;
-    int num_bits = 0;
-    for (const char c : base64) {
-      if (c == '=') break;
-      bits = (bits << 6) | static_cast<std::uint32_t>(digits.find(c));
-      num_bits += 6;
-      if (num_bits < 8) continue;
-      num_bits -= 8;
-      bytes.push_back(static_cast<char>((bits >> num_bits) & 0xFF));
-    }
-  }
-  return tokens;
-}
-
-using Ranks = std::unordered_map<std::string_view, std::uint32_t>;
-
-/// tiktoken's files have no merges, but their ranks imply them. Qwen's tokenizer has
-/// one per token: the two parts that merging with only the lower ranks leaves of it.
-inline void add_parts(const Ranks& ranks, std::string_view token, std::uint32_t rank,
-                      std::vector<std::string>& merges) {
-  std::vector<std::size_t> bounds;
-  for (std::size_t i = 0; i <= token.size(); ++i) bounds.push_back(i);
-  while (bounds.size() > 3) {
-    std::uint32_t best_rank = rank;
-    std::size_t best = 0;
-    for (std::size_t i = 0; i + 2 < bounds.size(); ++i) {
-      const auto found = ranks.find(token.substr(bounds[i], bounds[i + 2] - bounds[i]));
-      if (found != ranks.end() && found->second < best_rank) {
-        best_rank = found->second;
-        best = i + 1;
-      }
-    }
-    if (best == 0) throw std::runtime_error("a token that no merge makes");
-    bounds.erase(bounds.begin() + static_cast<std::ptrdiff_t>(best));
-  }
-  merges.push_back(byte_level_text(token.substr(0, bounds[1])) + " " +
-                   byte_level_text(token.substr(bounds[1])));
-}
-
-/// Llama 3's has all pairs of tokens that make up a token, since some tokens are never
-/// reached by merging and lie in the vocabulary as whole words.
-inline void add_all_splits(const Ranks& ranks, std::string_view token,
-                           std::vector<std::string>& merges) {
-  std::vector<std::pair<std::pair<std::uint32_t, std::uint32_t>, std::size_t>> splits;
-  for (std::size_t i = 1; i < token.size(); ++i) {
-    const auto left = ranks.find(token.substr(0, i));
-    const auto right = ranks.find(token.substr(i));
-    if (left == ranks.end() || right == ranks.end()) continue;
-    splits.push_back({{left->second, right->second}, i});
-  }
-  std::sort(splits.begin(), splits.end());
-  for (const auto& split : splits) {
-    merges.push_back(byte_level_text(token.substr(0, split.second)) + " " +
-                     byte_level_text(token.substr(split.second)));
-  }
-}
-
-inline VocabularyData from_tiktoken(const std::filesystem::path& path, std::string pre_tokenizer,
-                                    bool all_splits, std::vector<std::string> control_tokens) {
-  const std::vector<std::string> tokens = read_tiktoken(path);
-  Ranks ranks;
-  for (std::size_t i = 0; i < tokens.size(); ++i) ranks[tokens[i]] = static_cast<std::uint32_t>(i);
-  VocabularyData data;
-  data.kind = VocabularyData::Kind::kByteLevelBpe;
-  data.pre_tokenizer = std::move(pre_tokenizer);
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    data.tokens.push_back(byte_level_text(tokens[i]));
-    data.types.push_back(VocabularyData::TokenType::kNormal);
-    if (tokens[i].size() == 1) continue;
-    if (all_splits) {
-      add_all_splits(ranks, tokens[i], data.merges);
-    } else {
-      add_parts(ranks, tokens[i], static_cast<std::uint32_t>(i), data.merges);
-    }
-  }
-  for (std::string& token : control_tokens) {
-    data.tokens.push_back(std::move(token));
-    data.types.push_back(VocabularyData::TokenType::kControl);
-  }
-  return data;
+inline VocabularyData from_tiktoken(const std::filesystem::path& path,
+                                    const std::string& pre_tokenizer,
+                                    const std::vector<std::string>& control_tokens) {
+  auto data = read_tiktoken(read_file(path), pre_tokenizer, control_tokens);
+  if (!data) throw std::runtime_error(data.error().message);
+  return *std::move(data);
 }
 
 /// The vocabularies that have llama.cpp's vectors, and those of them that lie there as
@@ -267,12 +172,12 @@ inline std::shared_ptr<const Tokenizer> shared_tokenizer(const std::string& name
   if (!std::filesystem::exists(folder)) return tokenizer;
   VocabularyData data;
   if (name == "llama-bpe") {
-    data = from_tiktoken(folder / "llama3.tiktoken", name, true,
+    data = from_tiktoken(folder / "llama3.tiktoken", name,
                          {"<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"});
     data.bos = static_cast<TokenId>(data.tokens.size()) - 3;
     data.eos = *data.bos + 1;
   } else if (name == "qwen2") {
-    data = from_tiktoken(folder / "qwen2.tiktoken", name, false,
+    data = from_tiktoken(folder / "qwen2.tiktoken", name,
                          {"<|endoftext|>", "<|im_start|>", "<|im_end|>"});
     data.eos = static_cast<TokenId>(data.tokens.size()) - 1;
   } else {

@@ -2,6 +2,7 @@
 
 #include "ridgeline/kernels/impl/attention_tiles.h"
 #include "ridgeline/kernels/impl/exp2.h"
+#include "ridgeline/kernels/impl/tanh.h"
 
 // One step of the online softmax (Milakov & Gimelshein 2018; FlashAttention, Dao et
 // al. 2022) over a chunk of 64 positions, for the rows of a tile:
@@ -14,7 +15,8 @@
 // sum is kept per lane and folded once, at the end of the span. Scores that a row may
 // not see become -inf first, and with it p exactly 0. While a row has seen nothing,
 // max stays -inf and the arithmetic uses the lowest float instead, which gives
-// alpha = 0 and p = 0 without a branch.
+// alpha = 0 and p = 0 without a branch. A soft-cap makes tanh(scale / cap score) of each
+// score first; log2(e) cap then stands for log2(e) scale.
 
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
@@ -25,17 +27,32 @@ inline constexpr float kLowestFloat = -3.402823466e+38f;
 
 /// The running state of a tile, in the thread's scratch memory.
 struct TileState {
-  int rows;                  ///< that exist
-  int tile_rows;             ///< that the tile has; the rest computes on zeros
-  float* q;                  ///< [panel of d][tile_rows][16]
-  float* acc;                ///< [panel of d][tile_rows][16]
-  float* scores;             ///< [block of the chunk][tile_rows][16]; p after the softmax
-  float* sum;                ///< [tile_rows][kLanes]
-  float* max;                ///< [kRowsPadded], in units of log2
-  float* shift;              ///< [kRowsPadded], minus max, or minus the lowest float
-  float* alpha;              ///< [kRowsPadded]
-  float* ones;               ///< [kRowsPadded]
-  int visible[kRowsPadded];  ///< tokens of the chunk that a row sees; ascending
+  int rows;       ///< that exist
+  int tile_rows;  ///< that the tile has; the rest computes on zeros
+  float* q;       ///< [panel of d][tile_rows][16]
+  float* acc;     ///< [panel of d][tile_rows][16]
+  float* scores;  ///< [block of the chunk][tile_rows][16]; p after the softmax
+  float* sum;     ///< [tile_rows][kLanes]
+  float* max;     ///< [kRowsPadded], in units of log2
+  float* shift;   ///< [kRowsPadded], minus max, or minus the lowest float
+  float* alpha;   ///< [kRowsPadded]
+  float* ones;    ///< [kRowsPadded]
+  // Row r sees the tokens [hidden[r], visible[r]) of the chunk; both ascend.
+  int hidden[kRowsPadded];
+  int visible[kRowsPadded];
+};
+
+/// Which tokens of a chunk the rows of a tile see.
+enum class Seen {
+  kAll,
+  kFirst,    ///< those before visible[r]
+  kBetween,  ///< those from hidden[r] to visible[r]
+};
+
+/// What scores are multiplied with, within the tanh of a soft-cap and behind it.
+struct ScoreFactors {
+  float inner;  ///< where there is a soft-cap
+  float outer;  ///< gives units of log2
 };
 
 RIDGELINE_INLINE float* score_vector(const TileState& tile, int row, int v) {
@@ -43,18 +60,21 @@ RIDGELINE_INLINE float* score_vector(const TileState& tile, int row, int v) {
          v % kVectorsPerPanel * kLanes;
 }
 
-/// The largest score of each row, into tile.shift. kMasked: hides what is not visible.
-template <bool kMasked>
-RIDGELINE_INLINE void chunk_max(const TileState& tile) {
+/// The largest score of each row, into tile.shift; caps scores and hides what is not seen.
+template <Seen seen, bool kCapped>
+RIDGELINE_INLINE void chunk_max(const TileState& tile, VecF inner) {
+  const VecF hidden = splat(-__builtin_inff());
   for (int r = 0; r < tile.rows; ++r) {
     VecF s[kVectorsPerChunk];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectorsPerChunk; ++v) {
       s[v] = load(score_vector(tile, r, v));
-      if constexpr (kMasked) {
-        s[v] = select(first_lanes(tile.visible[r] - v * kLanes), s[v], splat(-__builtin_inff()));
-        store(score_vector(tile, r, v), s[v]);
-      }
+      if constexpr (kCapped) s[v] = tanh(mul(s[v], inner));
+      if constexpr (seen != Seen::kAll)
+        s[v] = select(first_lanes(tile.visible[r] - v * kLanes), s[v], hidden);
+      if constexpr (seen == Seen::kBetween)
+        s[v] = select(first_lanes(tile.hidden[r] - v * kLanes), hidden, s[v]);
+      if constexpr (kCapped || seen != Seen::kAll) store(score_vector(tile, r, v), s[v]);
     }
 #pragma GCC unroll 3
     for (int step = kVectorsPerChunk / 2; step > 0; step /= 2)
@@ -64,10 +84,10 @@ RIDGELINE_INLINE void chunk_max(const TileState& tile) {
   }
 }
 
-template <bool kMasked>
-__attribute__((noinline)) void softmax_step(const TileState& tile, float log2_scale) {
-  chunk_max<kMasked>(tile);
-  const VecF factor = splat(log2_scale);
+template <Seen seen, bool kCapped>
+__attribute__((noinline)) void softmax_step(const TileState& tile, ScoreFactors factors) {
+  chunk_max<seen, kCapped>(tile, splat(factors.inner));
+  const VecF factor = splat(factors.outer);
   for (int r = 0; r < tile.rows; r += kLanes) {
     const VecF old_max = load(tile.max + r);
     const VecF new_max = max(mul(load(tile.shift + r), factor), old_max);

@@ -50,10 +50,22 @@ CpuWeight::CpuWeight(const WeightKernel& weight_kernel, int panel_width, std::in
 CpuKvCache::CpuKvCache(const KvKernel& kernel, const KvCacheShape& shape, Buffer storage)
     : kernel_(&kernel),
       shape_(shape),
-      head_block_bytes_(kernel.head_block_bytes(shape.head_dim)),
-      block_stride_(2 * head_block_bytes_ * static_cast<std::size_t>(shape.kv_heads)),
-      layer_bytes_(block_stride_ * static_cast<std::size_t>(shape.blocks)),
-      storage_(std::move(storage)) {}
+      k_bytes_(kernel.head_block_bytes(shape.head_dim)),
+      head_stride_(block_stride(kernel, shape) / static_cast<std::size_t>(shape.kv_heads)),
+      block_stride_(block_stride(kernel, shape)),
+      storage_(std::move(storage)) {
+  std::size_t offset = 0;
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    layers_.push_back({shape.group(layer), offset});
+    offset += block_stride_ * static_cast<std::size_t>(shape.blocks_of(shape.group(layer)));
+  }
+}
+
+std::size_t CpuKvCache::block_stride(const KvKernel& kernel, const KvCacheShape& shape) {
+  const std::size_t k = kernel.head_block_bytes(shape.head_dim);
+  const std::size_t v = shape.latent ? 0 : kernel.head_block_bytes(shape.v_dim());
+  return (k + v) * static_cast<std::size_t>(shape.kv_heads);
+}
 
 CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads,
                        bool pin)
@@ -148,20 +160,28 @@ Result<std::unique_ptr<DeviceBuffer>> CpuBackend::upload_floats(std::span<const 
   return buffer;
 }
 
-Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape) const {
+Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape, int group) const {
   const KvKernel* kernel = find_kv_kernel(*kernels_, shape.dtype);
   if (kernel == nullptr)
     return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16",
                             name(shape.dtype)));
-  return 2 * static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.kv_heads) *
-         kernel->head_block_bytes(shape.head_dim);
+  return CpuKvCache::block_stride(*kernel, shape) *
+         static_cast<std::size_t>(shape.layers_of(group));
 }
 
 Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
-  RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape));
-  RIDGELINE_TRY(Buffer storage,
-                Buffer::allocate(block_bytes * static_cast<std::size_t>(shape.blocks),
-                                 "the KV cache (--kv-memory, --ctx-size)"));
+  const auto groups = static_cast<int>(shape.windows().size());
+  if (groups > kMaxKvGroups)
+    return fail(
+        fmt::format("the model's layers have {} different attention windows, expected {} "
+                    "at most",
+                    groups, kMaxKvGroups));
+  std::size_t bytes = 0;
+  for (int group = 0; group < groups; ++group) {
+    RIDGELINE_TRY(const std::size_t block_bytes, kv_block_bytes(shape, group));
+    bytes += block_bytes * static_cast<std::size_t>(shape.blocks_of(group));
+  }
+  RIDGELINE_TRY(Buffer storage, Buffer::allocate(bytes, "the KV cache (--kv-memory, --ctx-size)"));
   return std::make_unique<CpuKvCache>(*find_kv_kernel(*kernels_, shape.dtype), shape,
                                       std::move(storage));
 }
@@ -170,20 +190,37 @@ Status CpuBackend::reserve(const Limits& limits) {
   limits_ = limits;
   for (ActivationFormat format : used_formats_) {
     const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
-    const auto tiles =
-        static_cast<std::size_t>((limits.max_rows + kMaxTileRows - 1) / kMaxTileRows);
-    RIDGELINE_TRY(tile_buffers_[static_cast<std::size_t>(format)],
-                  Buffer::allocate(tiles * kernel.tile_bytes(kMaxTileRows, limits.max_cols),
-                                   "packed activations"));
+    const auto bytes = [&](std::int64_t tiles, std::int64_t cols) {
+      return static_cast<std::size_t>(tiles) * kernel.tile_bytes(kMaxTileRows, cols);
+    };
+    const std::int64_t tiles = (limits.max_rows + kMaxTileRows - 1) / kMaxTileRows;
+    const std::int64_t expert_tiles =
+        Segments::tiles_max(limits.max_rows, limits.experts_per_row, limits.experts);
+    RIDGELINE_TRY(
+        tile_buffers_[static_cast<std::size_t>(format)],
+        Buffer::allocate(
+            std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
+                      bytes(tiles * limits.product_heads, limits.product_head_cols)}),
+            "packed activations"));
   }
+  segments_.reserve(limits.max_rows, limits.experts_per_row, limits.experts);
+  RIDGELINE_TRY(expert_hidden_,
+                Buffer::allocate(static_cast<std::size_t>(limits.max_rows * limits.expert_hidden) *
+                                     sizeof(float),
+                                 "the experts' activations"));
 
-  const int group = std::max(1, limits.query_heads / std::max(1, limits.kv_heads));
-  const int tile_rows = kernels_->attention_tile_positions(group) * group;
-  const std::size_t state_floats = kernels_->attention_state_floats(limits.head_dim);
+  const HeadTiling heads(limits.query_heads, std::max(1, limits.kv_heads));
+  const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most();
+  const int value_dim = limits.value_dim > 0 ? limits.value_dim : limits.head_dim;
+  const std::size_t state_floats = kernels_->attention_state_floats(value_dim);
   const std::size_t attention_floats =
       2 * static_cast<std::size_t>(tile_rows) * state_floats +
-      kernels_->attention_scratch_floats(limits.head_dim, tile_rows);
-  scratch_floats_ = std::max(attention_floats, static_cast<std::size_t>(kScratchTileFloats));
+      kernels_->attention_scratch_floats(limits.head_dim, value_dim, limits.latent);
+  // A tile's rows are gathered there, and a row's experts are compared.
+  const auto expert_floats = static_cast<std::size_t>(
+      std::max(kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts));
+  scratch_floats_ =
+      std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), expert_floats});
   scratch_.clear();
   for (int i = 0; i < pool_.size(); ++i) {
     RIDGELINE_TRY(Buffer buffer,
@@ -196,14 +233,14 @@ Status CpuBackend::reserve(const Limits& limits) {
   // Splitting is for few items only (attention.cpp), of one position each.
   const std::size_t split_items = static_cast<std::size_t>(kSplitItemsPerThread * pool_.size());
   RIDGELINE_TRY(span_states_,
-                Buffer::allocate(split_items * spans * static_cast<std::size_t>(group) *
+                Buffer::allocate(split_items * spans * static_cast<std::size_t>(heads.most) *
                                      state_floats * sizeof(float),
                                  "partial attention results"));
   return {};
 }
 
 std::size_t CpuBackend::workspace_bytes() const {
-  std::size_t bytes = span_states_.size();
+  std::size_t bytes = span_states_.size() + expert_hidden_.size();
   for (const Buffer& b : tile_buffers_) bytes += b.size();
   for (const Buffer& b : scratch_) bytes += b.size();
   return bytes;

@@ -22,9 +22,35 @@ inline constexpr std::int64_t kBlockBytes = 512 << 10;
 inline constexpr std::int64_t kStreamBytes = 96 << 10;
 /// Up to this many tiles, each panel is finished before the next (it is in L1).
 inline constexpr std::int64_t kPanelOuterTiles = 4;
+/// Blocks of columns of the experts' down products, each of which goes through all experts.
+inline constexpr int kExpertBlocksPerThread = 4;
 /// Fewer attention items than this per thread: their spans are shared out instead.
 inline constexpr int kSplitItemsPerThread = 4;
+/// Query heads of one attention item at most: two tiles of AVX-512. Models have up to 128 for
+/// the one KV head of latent attention, which would leave threads without work.
+inline constexpr int kItemHeads = 48;
 /// Element-wise work below this many floats is not worth waking a thread for.
 inline constexpr std::int64_t kSerialFloats = 16 << 10;
+
+/// The query heads of every KV head in runs of up to kItemHeads, one item each.
+struct HeadTiling {
+  HeadTiling(int query_heads, int cache_heads)
+      : group(query_heads / cache_heads),
+        kv_heads(cache_heads),
+        runs_per_kv_head((group + kItemHeads - 1) / kItemHeads),
+        most(group < kItemHeads ? group : kItemHeads) {}
+
+  struct Run {
+    int kv_head, first, count;  ///< query heads [first, first + count)
+  };
+  int runs() const { return kv_heads * runs_per_kv_head; }
+  Run run(int index) const {
+    const int kv_head = index / runs_per_kv_head, begin = index % runs_per_kv_head * kItemHeads;
+    return {kv_head, kv_head * group + begin, begin + most < group ? most : group - begin};
+  }
+
+  int group, kv_heads, runs_per_kv_head;
+  int most;  ///< heads of a run
+};
 
 }  // namespace ridgeline

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace ridgeline {
+
+/// Splits what a model says into its reasoning and its answer while it streams, by the
+/// tags around the reasoning ("<think>", "</think>"). Text that may yet turn out to be a
+/// tag waits for more. White space around the tags belongs to neither.
+class ThinkingSplitter {
+ public:
+  struct Piece {
+    std::string thinking, answer;
+  };
+  /// Tags that are empty: everything is answer. `inside`: the prompt ended in reasoning.
+  ThinkingSplitter(std::string open, std::string close, bool inside);
+
+  Piece push(std::string_view text);
+  /// What is still held back.
+  Piece finish();
+
+ private:
+  enum class State { kStart, kThinking, kBehind, kAnswer };
+  void walk(Piece& piece, bool at_end);
+
+  std::string open_, close_, pending_;
+  State state_;
+  bool fresh_ = true;  ///< nothing but white space since the part began
+};
+
+}  // namespace ridgeline
