@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -155,12 +156,24 @@ struct KernelTable {
   std::span<const KvKernel> kv;
   std::span<const PeakKernel> peaks;  ///< one per kind of arithmetic that `weights` use
 
-  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x.
+  /// out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]; out may be x, weight null for ones.
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);
-  /// out[i] = silu(gate[i]) * up[i]; out may be gate.
-  void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* out);
+  /// out[i] = (x[i] - mean(x)) / sqrt(variance(x) + eps) * weight[i] + bias[i]; out may be x,
+  /// bias null for zeros.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     std::int64_t n, float* out);
+  /// out[i] = f(x[i]); out may be x. Not for kSwigluOai.
+  void (*activate)(Activation f, const float* x, std::int64_t n, float* out);
+  /// out[i] = f(gate[i]) * up[i], or what kSwigluOai makes of the two; out may be gate.
+  void (*gate_mul)(Activation f, const float* gate, const float* up, std::int64_t n, float* out);
   /// y[i] += x[i]
   void (*add)(const float* x, std::int64_t n, float* y);
+  /// y[i] += factor * x[i]
+  void (*add_scaled)(const float* x, float factor, std::int64_t n, float* y);
+  /// x[i] *= factor
+  void (*scale)(float factor, std::int64_t n, float* x);
+  /// x[i] = cap * tanh(x[i] / cap)
+  void (*softcap)(float cap, std::int64_t n, float* x);
   /// Rotates pairs in place. `cos_sin` is [rot/2] cosines, then [rot/2] sines.
   /// rope_interleaved: pairs (2i, 2i+1), as GGUF's llama; rope_half: (i, i + rot/2), as NeoX.
   void (*rope_interleaved)(float* x, const float* cos_sin, int rot);

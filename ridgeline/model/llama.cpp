@@ -1,32 +1,29 @@
 #include "ridgeline/model/llama.h"
 
 #include <array>
-#include <cmath>
 
 namespace ridgeline {
 
 void Llama::forward(const Batch& batch, KvCache& cache) {
-  const float eps = config_.rms_norm_eps;
-  const AttentionParams attention{.scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim))};
   begin(batch);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const LayerWeights& w = layers_[i];
+    const auto& w = layers_[i];
     const int layer = static_cast<int>(i);
 
-    ops_.rms_norm(x_, floats(w.attention_norm), eps, h_);
-    ops_.linear(h_, std::array{LinearOutput{w.q.get(), q_, floats(w.q_bias)},
-                               LinearOutput{w.k.get(), k_, floats(w.k_bias)},
-                               LinearOutput{w.v.get(), v_, floats(w.v_bias)}});
-    ops_.rope(q_, config_.num_heads, rope_, config_.rope.style);
-    ops_.rope(k_, config_.num_kv_heads, rope_, config_.rope.style);
-    ops_.append_kv(cache, layer, k_, v_, batch.slices);
-    ops_.attention(cache, layer, q_, batch.slices, attention, attention_);
+    ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
+    project(h_, w);
+    rotate(layer);
+    attend(batch, cache, layer);
     if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{LinearOutput{w.o.get(), x_, nullptr, /*add=*/true}});
+    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
-    ops_.rms_norm(x_, floats(w.ffn_norm), eps, h_);
+    ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+    if (w.mixture) {
+      mixture_.add(h_, *w.mixture, x_);
+      continue;
+    }
     ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
-    ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), x_, nullptr, /*add=*/true}});
+    ops_.linear(ffn_, std::array{added(*w.down)});
   }
   finish();
 }

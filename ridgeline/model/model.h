@@ -14,7 +14,7 @@
 
 namespace ridgeline {
 
-/// A decoder-only transformer: tokens in, logits out. Holds weights and the
+/// A transformer: tokens in, logits or hidden states out. Holds weights and the
 /// activations of one step; the KV cache is the caller's.
 class Model {
  public:
@@ -38,8 +38,11 @@ class Model {
   virtual const PackedCacheReport& packed_cache() const = 0;
 
   /// Writes the batch's K and V to the cache and leaves the final hidden states of
-  /// batch.logit_rows for head().
+  /// batch.logit_rows for head() and hidden(). An encoder needs each sequence whole.
   virtual void forward(const Batch& batch, KvCache& cache) = 0;
+  /// Normed hidden states of the last forward()'s logit_rows[begin .. begin + count), to
+  /// out [count][hidden_size].
+  virtual void hidden(std::int64_t begin, std::int64_t count, std::span<float> out) = 0;
   /// Logits of the last forward()'s logit_rows[begin .. begin + count), to
   /// out [count][vocab_size].
   virtual void head(std::int64_t begin, std::int64_t count, std::span<float> out) = 0;

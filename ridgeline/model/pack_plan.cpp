@@ -43,30 +43,47 @@ std::span<const std::byte> PackUnit::read() const {
   return tensor->read_rows(first_row, rows, scratch);
 }
 
+std::int64_t matrices_in(const TensorView& t) {
+  if (t.shape.size() < 2 || t.elements() == 0 || t.name.ends_with(".bias") ||
+      t.name.ends_with("attn_kv_b.weight"))
+    return 0;
+  std::int64_t count = 1;
+  for (std::size_t i = 0; i + 2 < t.shape.size(); ++i) count *= t.shape[i];
+  // The gate's rows, then the up product's, of each expert.
+  const bool fused = t.name.ends_with("ffn_gate_up_exps.weight");
+  return fused && t.rows() / count % 2 == 0 ? 2 * count : count;
+}
+
 Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) {
   PackPlan plan;
   const std::int64_t group = backend.pack_granularity();
   std::map<DType, std::uint64_t> layouts;
   for (const TensorView& t : file.tensors()) {
-    if (t.shape.size() < 2 || t.elements() == 0) continue;
-    const auto total = backend.packed_bytes(t.dtype, t.rows(), t.cols());
-    if (!total)
+    const std::int64_t matrices = matrices_in(t);
+    if (matrices == 0) continue;
+    const std::int64_t matrix_rows = t.rows() / matrices;
+    const auto matrix_bytes = backend.packed_bytes(t.dtype, matrix_rows, t.cols());
+    if (!matrix_bytes)
       return fail(
-          fmt::format("{}: tensor '{}' has {}", file.path(), t.name, total.error().message));
-    plan.places_[t.name] = {plan.bytes_, *total};
+          fmt::format("{}: tensor '{}' has {}", file.path(), t.name, matrix_bytes.error().message));
+    plan.places_[t.name] = {plan.bytes_, static_cast<std::size_t>(matrices) * *matrix_bytes};
     const auto [layout, is_new] = layouts.try_emplace(t.dtype);
     if (is_new) layout->second = backend.packed_layout(t.dtype);
-    plan.description_ += fmt::format("{} {} {}x{} layout {:016x}\n", t.name, name(t.dtype),
-                                     t.rows(), t.cols(), layout->second);
+    plan.description_ += fmt::format("{} {} {}{}x{} layout {:016x}\n", t.name, name(t.dtype),
+                                     matrices > 1 ? fmt::format("{} of ", matrices) : "",
+                                     matrix_rows, t.cols(), layout->second);
 
     const std::size_t stride = row_bytes(t.dtype, t.cols());
     const std::int64_t rows =
         std::max<std::int64_t>(1, static_cast<std::int64_t>(kUnitBytes / stride) / group) * group;
-    for (std::int64_t row = 0; row < t.rows(); row += rows) {
-      const std::int64_t count = std::min(rows, t.rows() - row);
-      RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(t.dtype, count, t.cols()));
-      plan.units_.push_back({&t, row, count, file_part(t, row, count), plan.bytes_, bytes});
-      plan.bytes_ += bytes;
+    for (std::int64_t first = 0; first < t.rows(); first += matrix_rows) {
+      for (std::int64_t row = 0; row < matrix_rows; row += rows) {
+        const std::int64_t count = std::min(rows, matrix_rows - row);
+        RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(t.dtype, count, t.cols()));
+        plan.units_.push_back(
+            {&t, first + row, count, file_part(t, first + row, count), plan.bytes_, bytes});
+        plan.bytes_ += bytes;
+      }
     }
   }
   plan.description_ += fmt::format("{} units of {} bytes\n", plan.units_.size(), kUnitBytes);

@@ -12,6 +12,11 @@
 
 namespace ridgeline {
 
+/// How many matrices a tensor holds: 0 for a vector, a table of biases, and what is packed
+/// only after it was taken apart (WeightLoader::latent_heads()); more than 1 for the stacks of a
+/// mixture of experts, [experts][rows][cols].
+std::int64_t matrices_in(const TensorView& tensor);
+
 /// Some rows of a matrix: what one thread packs at a time.
 struct PackUnit {
   const TensorView* tensor;
@@ -39,7 +44,7 @@ class PackPlan {
   std::span<const PackUnit> batch(std::size_t first) const;
 
   struct Place {
-    std::size_t offset, bytes;
+    std::size_t offset, bytes;  ///< of all the tensor's matrices, which are of equal size
   };
   /// Null for a tensor that is no matrix.
   const Place* find(const std::string& tensor) const;

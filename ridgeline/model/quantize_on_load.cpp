@@ -13,7 +13,8 @@ bool is_plain(DType type) { return info(type).block_elements == 1; }
 
 bool stays(const TensorView& t) {
   return t.shape.size() < 2 || t.name.find("ffn_gate_inp") != std::string::npos ||
-         t.name.starts_with("position_embd") || t.name.starts_with("token_types");
+         t.name.ends_with("attn_kv_b.weight") || t.name.starts_with("position_embd") ||
+         t.name.starts_with("token_types");
 }
 
 bool fits(DType type, std::int64_t cols) { return cols % info(type).block_elements == 0; }

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/ops/experts.h"
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/platform/thread_pool.h"
+#include "ridgeline/tensor/activation.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -102,12 +104,13 @@ struct AttentionParams {
   bool causal = true;
 };
 
-/// One product of linear(): out = x W^T, then + bias, or out += x W^T.
+/// One product of linear(): out = scale x W^T + bias, or out += scale x W^T + bias.
 struct LinearOutput {
   const PackedWeight* weight = nullptr;
   Matrix out;
   const float* bias = nullptr;  ///< [rows of weight] in device memory, or null
   bool add = false;             ///< add to what `out` holds (a residual stream)
+  float scale = 1.0F;           ///< of the product
 };
 
 enum class RopeStyle {
@@ -175,6 +178,14 @@ class Backend {
     int head_dim = 0;   ///< of Q and K
     int value_dim = 0;  ///< of V; 0: head_dim
     bool latent = false;
+    // Where there are mixtures of experts:
+    int experts = 0;
+    int experts_per_row = 0;
+    std::int64_t expert_cols = 0;    ///< most inputs of one of an expert's products
+    std::int64_t expert_hidden = 0;  ///< inputs of the down products of all experts of a row
+    // Where there are products by head:
+    int product_heads = 0;
+    std::int64_t product_head_cols = 0;
   };
   virtual Status reserve(const Limits& limits) = 0;
   virtual std::size_t workspace_bytes() const = 0;
@@ -183,13 +194,37 @@ class Backend {
   /// out[i] = row tokens[i] of the table.
   virtual void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
                      Matrix out) = 0;
-  /// out[r] = x[r] / rms(x[r]) * weight; out may be x.
+  /// out[r] = x[r] / rms(x[r]) * weight; out may be x, weight null for ones.
   virtual void rms_norm(Matrix x, const float* weight, float eps, Matrix out) = 0;
+  /// out[r] = (x[r] - mean) / deviation * weight + bias; out may be x, bias null for zeros.
+  virtual void layer_norm(Matrix x, const float* weight, const float* bias, float eps,
+                          Matrix out) = 0;
   /// Products that share x; x is brought into each activation format once.
   virtual void linear(Matrix x, std::span<const LinearOutput> outputs) = 0;
-  /// out = silu(x gate^T) * (x up^T), without storing either factor.
-  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                            Matrix out) = 0;
+  /// out = f(x gate^T) * (x up^T), without storing either factor.
+  virtual void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
+                            Activation f = Activation::kSilu) = 0;
+  /// For each head h of `weights`: out's columns from h * out.cols / heads on = x's columns from
+  /// h * x.cols / heads on, times weights[h]^T. Columns beyond the weight's are left alone.
+  virtual void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
+                              Matrix out) = 0;
+  /// The experts of each row, from the router's logits [rows][experts]. `selection_bias`
+  /// [experts] in device memory, or null, is added to the scores where they are compared, and
+  /// not to the weights.
+  virtual void route(Matrix logits, const RoutingRule& rule, const float* selection_bias,
+                     const ExpertChoice& out) = 0;
+  /// out[r] += weight * expert(x[r]), one expert of the row after the other, ascending. One
+  /// pass over an expert's weights serves all rows that chose it.
+  virtual void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
+                       Matrix out) = 0;
+  /// x = f(x); not for kSwigluOai, which takes two.
+  virtual void activate(Matrix x, Activation f) = 0;
+  /// y += x
+  virtual void add(Matrix x, Matrix y) = 0;
+  /// x *= factor
+  virtual void scale(Matrix x, float factor) = 0;
+  /// x = cap tanh(x / cap): no value leaves [-cap, cap].
+  virtual void softcap(Matrix x, float cap) = 0;
   /// table[r] = cos, then sin, of position(r) * inverse_frequencies[i], times `magnitude`.
   virtual void rope_table(std::span<const SequenceSlice> slices,
                           std::span<const float> inverse_frequencies, float magnitude,
@@ -205,6 +240,8 @@ class Backend {
   virtual void attention(const KvCache& cache, int layer, Matrix q,
                          std::span<const SequenceSlice> slices, const AttentionParams& params,
                          Matrix out) = 0;
+  /// The first `width` columns of every head of x to those of out's heads.
+  virtual void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) = 0;
   /// out[i] = x[rows[i]]; rows ascend, so out may be x.
   virtual void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) = 0;
   /// Copies a matrix to the host, rows one after the other.

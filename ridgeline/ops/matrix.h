@@ -18,6 +18,12 @@ struct Matrix {
   Matrix slice_rows(std::int64_t begin, std::int64_t n) const {
     return {data + begin * stride, n, cols, stride};
   }
+  /// Columns [begin, begin + n).
+  Matrix slice_cols(std::int64_t begin, std::int64_t n) const {
+    return {data + begin, rows, n, stride};
+  }
+  /// Each head's columns from `begin` on, for operations that go through heads.
+  Matrix within_heads(std::int64_t begin) const { return {data + begin, rows, cols, stride}; }
   /// Each row of `heads` heads seen as `heads` rows; needs stride == cols.
   Matrix split_heads(std::int64_t heads) const {
     return {data, rows * heads, cols / heads, cols / heads};

@@ -61,50 +61,54 @@ TEST_P(Elementwise, RmsNormOfZerosAndNan) {
   for (float v : out) EXPECT_TRUE(std::isnan(v));
 }
 
-TEST_P(Elementwise, SiluMatchesDoublePrecision) {
-  // 100 octaves up and down, and the range where silu bends, densely.
-  std::vector<float> gate;
-  for (int i = 0; i <= 20000; ++i) gate.push_back(static_cast<float>(i - 10000) / 10000.0F * 80.0F);
-  for (int i = -100; i < 100; ++i)
-    gate.insert(gate.end(), {std::ldexp(1.1F, i), -std::ldexp(1.1F, i)});
-  const std::vector<float> up(gate.size(), 1.0F);
-  std::vector<float> out(gate.size());
-  table->silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
-  for (std::size_t i = 0; i < gate.size(); ++i) {
-    const double g = static_cast<double>(gate[i]);
-    const double expected = g / (1 + std::exp(-g));
-    // Without a fused multiply-add the exponential's argument is rounded, relative to 1.
-    const double units = 5 + (fused_multiply_add() ? 0 : 2 * std::min(std::abs(g), 88.0));
-    ASSERT_NEAR(static_cast<double>(out[i]), expected,
-                units * kUnit * std::abs(expected) + 0x1p-119)
-        << g;
-  }
+TEST_P(Elementwise, RmsNormWithoutWeightsIsOneOfOnes) {
+  const auto x = guarded(77, 3);
+  const std::vector<float> ones(77, 1.0F);
+  auto with = x, without = x;
+  table->rms_norm(x.data(), ones.data(), 1e-5F, 77, with.data());
+  table->rms_norm(x.data(), nullptr, 1e-5F, 77, without.data());
+  EXPECT_EQ(with, without);
 }
 
-TEST_P(Elementwise, SiluMulMultipliesInPlaceAndStopsAtN) {
+TEST_P(Elementwise, LayerNormMatchesDoublePrecision) {
   for (std::int64_t n : kSizes) {
-    const auto gate = guarded(n, 3, 4.0F), up = guarded(n, 4);
-    const std::vector<float> ones(gate.size(), 1.0F);
-    std::vector<float> silu(gate.size()), out = gate;
-    table->silu_mul(gate.data(), ones.data(), n, silu.data());
-    table->silu_mul(out.data(), up.data(), n, out.data());
+    auto x = guarded(n, 1, 3.0F);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) x[i] += 2.0F;
+    const auto weight = guarded(n, 2), bias = guarded(n, 3);
+    const float eps = 1e-5F;
+    const auto size = static_cast<double>(n);
+    double mean = 0, squares = 0, sizes = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      mean += static_cast<double>(x[i]) / size;
+      sizes += std::abs(static_cast<double>(x[i])) / size;
+    }
     for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
-      ASSERT_EQ(out[i], silu[i] * up[i]);
-    EXPECT_EQ(out.back(), 12345.0F);
+      squares += std::pow(static_cast<double>(x[i]) - mean, 2);
+    const double scale = 1 / std::sqrt(squares / size + static_cast<double>(eps));
+    // As in rms_norm; the mean's own rounding shifts every element before the division.
+    const double chain = size / 32 + 10;
+    const double bound = chain / 2 * (fused_multiply_add() ? 1 : 2) + 8;
+    const double shift = chain * kUnit * sizes;
+    for (bool with_bias : {true, false}) {
+      std::vector<float> out(x.size(), 12345.0F);
+      table->layer_norm(x.data(), weight.data(), with_bias ? bias.data() : nullptr, eps, n,
+                        out.data());
+      for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+        const double w = static_cast<double>(weight[i]);
+        const double b = with_bias ? static_cast<double>(bias[i]) : 0.0;
+        const double normed = (static_cast<double>(x[i]) - mean) * scale * w;
+        ASSERT_NEAR(
+            static_cast<double>(out[i]), normed + b,
+            bound * kUnit * (std::abs(normed) + std::abs(b)) + 3 * shift * scale * std::abs(w))
+            << "n " << n << " i " << i;
+      }
+      EXPECT_EQ(out.back(), 12345.0F);
+      auto in_place = x;
+      table->layer_norm(in_place.data(), weight.data(), with_bias ? bias.data() : nullptr, eps, n,
+                        in_place.data());
+      EXPECT_EQ(0, std::memcmp(in_place.data(), out.data(), out.size() * sizeof(float))) << n;
+    }
   }
-}
-
-TEST_P(Elementwise, SiluOfSpecialValues) {
-  const std::vector<float> gate = {0.0F, kInf, -1e30F, 1e30F, kNan, -100.0F};
-  const std::vector<float> up(gate.size(), 1.0F);
-  std::vector<float> out(gate.size());
-  table->silu_mul(gate.data(), up.data(), 6, out.data());
-  EXPECT_EQ(out[0], 0.0F);
-  EXPECT_EQ(out[1], kInf);
-  EXPECT_EQ(out[2], 0.0F);
-  EXPECT_EQ(out[3], 1e30F);
-  EXPECT_TRUE(std::isnan(out[4]));
-  EXPECT_EQ(out[5], 0.0F);
 }
 
 TEST_P(Elementwise, AddIsExactAndStopsAtN) {
@@ -117,16 +121,18 @@ TEST_P(Elementwise, AddIsExactAndStopsAtN) {
   }
 }
 
-// An element's bits must not depend on where in a vector it lies.
-TEST_P(Elementwise, TailsHaveTheBitsOfWholeVectors) {
-  const auto gate = guarded(64, 7, 3.0F), up = guarded(64, 8);
-  std::vector<float> whole(64), part(64);
-  table->silu_mul(gate.data(), up.data(), 64, whole.data());
-  for (std::int64_t begin = 0; begin < 20; ++begin) {
-    for (std::int64_t n = 1; n <= 40; ++n) {
-      table->silu_mul(gate.data() + begin, up.data() + begin, n, part.data());
-      ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + begin, static_cast<std::size_t>(n) * 4));
+TEST_P(Elementwise, ScaleAndAddScaledRoundOnceAndStopAtN) {
+  for (std::int64_t n : kSizes) {
+    const auto x = guarded(n, 5), y = guarded(n, 6);
+    auto sum = y, product = x;
+    table->add_scaled(x.data(), 0.3F, n, sum.data());
+    table->scale(0.3F, n, product.data());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      ASSERT_EQ(product[i], 0.3F * x[i]);
+      ASSERT_EQ(sum[i], fused_multiply_add() ? std::fma(0.3F, x[i], y[i]) : y[i] + product[i]);
     }
+    EXPECT_EQ(sum.back(), 12345.0F);
+    EXPECT_EQ(product.back(), 12345.0F);
   }
 }
 

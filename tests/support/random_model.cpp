@@ -10,6 +10,7 @@
 
 #include "ridgeline/format/gguf_writer.h"
 #include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/random_blocks.h"
 
 namespace ridgeline::test {
 namespace {
@@ -18,12 +19,16 @@ class Writer {
  public:
   explicit Writer(const RandomModel& model) : model_(model), random_(model.seed) {}
 
-  void matrix(const std::string& name, int rows, int cols) {
+  void matrix(const std::string& name, int rows, int cols) { stack(name, 1, rows, cols); }
+  void stack(const std::string& name, int matrices, int rows, int cols) {
     std::normal_distribution<float> normal(0.0F, 1.5F / std::sqrt(static_cast<float>(cols)));
-    std::vector<float> values(static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols));
+    std::vector<float> values(static_cast<std::size_t>(matrices) * static_cast<std::size_t>(rows) *
+                              static_cast<std::size_t>(cols));
     for (float& v : values) v = normal(random_);
     if (model_.planted != 0 && name == "blk.0.ffn_up.weight") values[5] = model_.planted;
-    add(name, model_.dtype, {rows, cols}, values);
+    std::vector<std::int64_t> shape{rows, cols};
+    if (matrices > 1) shape.insert(shape.begin(), matrices);
+    add(name, model_.dtype, std::move(shape), values);
   }
   void vector(const std::string& name, int size, float mean) {
     std::normal_distribution<float> normal(mean, 0.2F);
@@ -41,7 +46,11 @@ class Writer {
            const std::vector<float>& values) {
     const auto count = static_cast<std::int64_t>(values.size());
     std::vector<std::byte>& bytes = storage_.emplace_back(row_bytes(dtype, count));
-    encode(dtype, values.data(), count, bytes.data());
+    if (can_encode(dtype))
+      encode(dtype, values.data(), count, bytes.data());
+    else
+      random_blocks(dtype, random_(), 1.5F / std::sqrt(static_cast<float>(shape.back())), count,
+                    bytes.data());
     tensors_.push_back({name, dtype, std::move(shape), bytes.data(), bytes.size()});
   }
 
@@ -51,7 +60,7 @@ class Writer {
   std::vector<TensorView> tensors_;
 };
 
-GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& tokens) {
+GgufMetadata metadata_of(const RandomModel& m) {
   const std::string a = m.architecture + ".";
   const auto u32 = [](int v) { return GgufValue::of(static_cast<std::uint32_t>(v)); };
   GgufMetadata metadata{
@@ -67,6 +76,23 @@ GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& t
       {a + "attention.layer_norm_rms_epsilon", GgufValue::of(1e-5F)},
       {a + "rope.freq_base", GgufValue::of(10000.0F)},
   };
+  if (m.experts > 0) {
+    metadata.emplace_back(a + "expert_count", u32(m.experts));
+    metadata.emplace_back(a + "expert_used_count", u32(m.experts_per_row));
+    metadata.emplace_back(a + "expert_feed_forward_length", u32(m.ffn_size));
+  }
+  add_byte_vocabulary(metadata, m.vocab_size);
+  return metadata;
+}
+
+}  // namespace
+
+void add_byte_vocabulary(GgufMetadata& metadata, int size) {
+  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
+  for (int b = 0; b < 256; ++b) tokens.push_back(fmt::format("<0x{:02X}>", b));
+  while (static_cast<int>(tokens.size()) < size)
+    tokens.push_back(fmt::format("w{}", tokens.size()));
+  const auto u32 = [](int v) { return GgufValue::of(static_cast<std::uint32_t>(v)); };
   std::vector<std::string_view> texts(tokens.begin(), tokens.end());
   std::vector<float> scores(tokens.size(), 0.0F);
   std::vector<std::int32_t> types(tokens.size(), 1);
@@ -78,18 +104,7 @@ GgufMetadata metadata_of(const RandomModel& m, const std::vector<std::string>& t
   metadata.emplace_back("tokenizer.ggml.bos_token_id", u32(1));
   metadata.emplace_back("tokenizer.ggml.eos_token_id", u32(2));
   metadata.emplace_back("tokenizer.ggml.unknown_token_id", u32(0));
-  return metadata;
 }
-
-std::vector<std::string> make_tokens(int vocab_size) {
-  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
-  for (int b = 0; b < 256; ++b) tokens.push_back(fmt::format("<0x{:02X}>", b));
-  while (static_cast<int>(tokens.size()) < vocab_size)
-    tokens.push_back(fmt::format("w{}", tokens.size()));
-  return tokens;
-}
-
-}  // namespace
 
 void write_random_model(const std::string& path, const RandomModel& m) {
   Writer writer(m);
@@ -106,19 +121,26 @@ void write_random_model(const std::string& path, const RandomModel& m) {
       writer.vector(b + "attn_k.bias", kv, 0.0F);
       writer.vector(b + "attn_v.bias", kv, 0.0F);
     }
-    if (m.architecture == "qwen3") {
+    if (m.architecture.starts_with("qwen3")) {
       writer.vector(b + "attn_q_norm.weight", m.head_dim, 1.0F);
       writer.vector(b + "attn_k_norm.weight", m.head_dim, 1.0F);
     }
     writer.matrix(b + "attn_output.weight", m.hidden_size, q);
     writer.vector(b + "ffn_norm.weight", m.hidden_size, 1.0F);
+    if (m.experts > 0) {
+      writer.matrix(b + "ffn_gate_inp.weight", m.experts, m.hidden_size);
+      writer.stack(b + "ffn_gate_exps.weight", m.experts, m.ffn_size, m.hidden_size);
+      writer.stack(b + "ffn_up_exps.weight", m.experts, m.ffn_size, m.hidden_size);
+      writer.stack(b + "ffn_down_exps.weight", m.experts, m.hidden_size, m.ffn_size);
+      continue;
+    }
     writer.matrix(b + "ffn_gate.weight", m.ffn_size, m.hidden_size);
     writer.matrix(b + "ffn_up.weight", m.ffn_size, m.hidden_size);
     writer.matrix(b + "ffn_down.weight", m.hidden_size, m.ffn_size);
   }
   writer.vector("output_norm.weight", m.hidden_size, 1.0F);
   if (!m.tied) writer.matrix("output.weight", m.vocab_size, m.hidden_size);
-  writer.write(path, metadata_of(m, make_tokens(m.vocab_size)));
+  writer.write(path, metadata_of(m));
 }
 
 std::string temporary_path(const std::string& name) {

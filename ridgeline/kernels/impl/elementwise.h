@@ -1,7 +1,7 @@
 #pragma once
 
-#include "ridgeline/kernels/impl/exp2.h"
 #include "ridgeline/kernels/impl/isa_entry.h"
+#include "ridgeline/kernels/impl/nonlinear.h"
 
 // The operations of one row that are no matrix product. Tails are masked, so that an
 // element's arithmetic does not depend on where in a vector it falls.
@@ -9,25 +9,28 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
-/// Four sums of every fourth vector, folded in a tree: its order is a function of n.
-/// In F32 the error of a sum of squares stays below (n / (4 kLanes) + 7) 2^-24.
-float sum_of_squares(const float* x, std::int64_t n) {
+/// The sum of term(v, s), which adds the terms of v to s: four sums of every fourth vector,
+/// folded in a tree, whose order is a function of n. In F32 the error stays below
+/// (n / (4 kLanes) + 7) 2^-24 of the sum of the terms' sizes. term(0, s) must be s.
+template <class Term>
+RIDGELINE_INLINE float sum_of(const float* x, std::int64_t n, const Term& term) {
   VecF sum[4] = {zero_f(), zero_f(), zero_f(), zero_f()};
   std::int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes)
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      const VecF a = load(x + i + v * kLanes);
-      sum[v] = fma(a, a, sum[v]);
-    }
+    for (int v = 0; v < 4; ++v) sum[v] = term(load(x + i + v * kLanes), sum[v]);
 #pragma GCC unroll 4
   for (int v = 0; v < 4; ++v) {
     const std::int64_t left = n - i - v * kLanes;
     if (left <= 0) break;
-    const VecF a = load_first(x + i + v * kLanes, left < kLanes ? static_cast<int>(left) : kLanes);
-    sum[v] = fma(a, a, sum[v]);
+    sum[v] = term(load_first(x + i + v * kLanes, left < kLanes ? static_cast<int>(left) : kLanes),
+                  sum[v]);
   }
   return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
+}
+float sum_of_squares(const float* x, std::int64_t n) {
+  return sum_of(
+      x, n, [](VecF a, VecF sum) __attribute__((always_inline)) { return fma(a, a, sum); });
 }
 
 /// Calls body(i, count) for each vector of n elements; count < kLanes in the last one.
@@ -53,30 +56,109 @@ void rms_norm(const float* x, const float* weight, float eps, std::int64_t n, fl
   const VecF scale = splat(1.0f / __builtin_sqrtf(mean + eps));
   for_vectors(
       n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
-        const VecF normed = mul(load_some(x + i, count), scale);
-        store_some(out + i, mul(normed, load_some(weight + i, count)), count);
+        VecF normed = mul(load_some(x + i, count), scale);
+        if (weight != nullptr) normed = mul(normed, load_some(weight + i, count));
+        store_some(out + i, normed, count);
       });
 }
 
-/// g / (1 + e^-g), from e^-|g| so that nothing overflows.
-RIDGELINE_INLINE VecF silu(VecF g) {
-  const VecF e = exp_nonpositive(sub(zero_f(), abs(g)));
-  const VecF numerator = select(less(g, zero_f()), mul(g, e), g);
-  return div(numerator, add(splat(1.0f), e));
-}
-
-void silu_mul(const float* gate, const float* up, std::int64_t n, float* out) {
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::int64_t n,
+                float* out) {
+  const float total = sum_of(
+      x, n, [](VecF a, VecF sum) __attribute__((always_inline)) { return add(a, sum); });
+  const VecF mean = splat(total / static_cast<float>(n));
   for_vectors(
       n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
-        const VecF g = silu(load_some(gate + i, count));
-        store_some(out + i, mul(g, load_some(up + i, count)), count);
+        store_some(out + i, sub(load_some(x + i, count), mean), count);
       });
+  const float variance = sum_of_squares(out, n) / static_cast<float>(n);
+  const VecF scale = splat(1.0f / __builtin_sqrtf(variance + eps));
+  for_vectors(
+      n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
+        VecF normed = mul(load_some(out + i, count), scale);
+        normed = mul(normed, load_some(weight + i, count));
+        if (bias != nullptr) normed = add(normed, load_some(bias + i, count));
+        store_some(out + i, normed, count);
+      });
+}
+
+// --- activations ----------------------------------------------------------------
+
+/// out[i] = f(x[i])
+template <class F>
+RIDGELINE_INLINE void map(const float* x, std::int64_t n, float* out, const F& f) {
+  for_vectors(
+      n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
+        store_some(out + i, f(load_some(x + i, count)), count);
+      });
+}
+/// out[i] = f(x[i], y[i])
+template <class F>
+RIDGELINE_INLINE void map(const float* x, const float* y, std::int64_t n, float* out, const F& f) {
+  for_vectors(
+      n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
+        store_some(out + i, f(load_some(x + i, count), load_some(y + i, count)), count);
+      });
+}
+
+void activate(Activation f, const float* x, std::int64_t n, float* out) {
+  switch (f) {
+    case Activation::kSilu:
+      return map(
+          x, n, out, [](VecF v) __attribute__((always_inline)) { return silu(v); });
+    case Activation::kGeluTanh:
+      return map(
+          x, n, out, [](VecF v) __attribute__((always_inline)) { return gelu_tanh(v); });
+    case Activation::kGeluErf:
+      return map(
+          x, n, out, [](VecF v) __attribute__((always_inline)) { return gelu_erf(v); });
+    case Activation::kSwigluOai:
+      return;  // has two operands
+  }
+}
+
+void gate_mul(Activation f, const float* gate, const float* up, std::int64_t n, float* out) {
+  switch (f) {
+    case Activation::kSilu:
+      return map(
+          gate, up, n, out,
+          [](VecF g, VecF u) __attribute__((always_inline)) { return mul(silu(g), u); });
+    case Activation::kGeluTanh:
+      return map(
+          gate, up, n, out,
+          [](VecF g, VecF u) __attribute__((always_inline)) { return mul(gelu_tanh(g), u); });
+    case Activation::kGeluErf:
+      return map(
+          gate, up, n, out,
+          [](VecF g, VecF u) __attribute__((always_inline)) { return mul(gelu_erf(g), u); });
+    case Activation::kSwigluOai:
+      return map(
+          gate, up, n, out,
+          [](VecF g, VecF u) __attribute__((always_inline)) { return swiglu_oai(g, u); });
+  }
 }
 
 void add_rows(const float* x, std::int64_t n, float* y) {
-  for_vectors(
-      n, [&](std::int64_t i, int count) __attribute__((always_inline)) {
-        store_some(y + i, add(load_some(y + i, count), load_some(x + i, count)), count);
+  map(
+      y, x, n, y, [](VecF a, VecF b) __attribute__((always_inline)) { return add(a, b); });
+}
+
+void add_scaled(const float* x, float factor, std::int64_t n, float* y) {
+  map(
+      y, x, n,
+      y, [&](VecF a, VecF b) __attribute__((always_inline)) { return fma(b, splat(factor), a); });
+}
+
+void scale_row(float factor, std::int64_t n, float* x) {
+  map(
+      x, n, x, [&](VecF a) __attribute__((always_inline)) { return mul(a, splat(factor)); });
+}
+
+void softcap(float cap, std::int64_t n, float* x) {
+  const VecF inverse = splat(1.0f / cap);
+  map(
+      x, n, x, [&](VecF a) __attribute__((always_inline)) {
+        return mul(tanh(mul(a, inverse)), splat(cap));
       });
 }
 
@@ -134,8 +216,13 @@ void rope_interleaved(float* x, const float* cos_sin, int rot) {
 
 inline constexpr ElementwiseKernels kElementwiseKernels = {
     .rms_norm = rms_norm,
-    .silu_mul = silu_mul,
+    .layer_norm = layer_norm,
+    .activate = activate,
+    .gate_mul = gate_mul,
     .add = add_rows,
+    .add_scaled = add_scaled,
+    .scale = scale_row,
+    .softcap = softcap,
     .rope_interleaved = rope_interleaved,
     .rope_half = rope_half,
 };

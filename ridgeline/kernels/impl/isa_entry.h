@@ -10,8 +10,13 @@ namespace ridgeline {
 
 struct ElementwiseKernels {
   decltype(KernelTable::rms_norm) rms_norm;
-  decltype(KernelTable::silu_mul) silu_mul;
+  decltype(KernelTable::layer_norm) layer_norm;
+  decltype(KernelTable::activate) activate;
+  decltype(KernelTable::gate_mul) gate_mul;
   decltype(KernelTable::add) add;
+  decltype(KernelTable::add_scaled) add_scaled;
+  decltype(KernelTable::scale) scale;
+  decltype(KernelTable::softcap) softcap;
   decltype(KernelTable::rope_interleaved) rope_interleaved;
   decltype(KernelTable::rope_half) rope_half;
 };

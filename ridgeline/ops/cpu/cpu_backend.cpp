@@ -190,12 +190,24 @@ Status CpuBackend::reserve(const Limits& limits) {
   limits_ = limits;
   for (ActivationFormat format : used_formats_) {
     const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
-    const auto tiles =
-        static_cast<std::size_t>((limits.max_rows + kMaxTileRows - 1) / kMaxTileRows);
-    RIDGELINE_TRY(tile_buffers_[static_cast<std::size_t>(format)],
-                  Buffer::allocate(tiles * kernel.tile_bytes(kMaxTileRows, limits.max_cols),
-                                   "packed activations"));
+    const auto bytes = [&](std::int64_t tiles, std::int64_t cols) {
+      return static_cast<std::size_t>(tiles) * kernel.tile_bytes(kMaxTileRows, cols);
+    };
+    const std::int64_t tiles = (limits.max_rows + kMaxTileRows - 1) / kMaxTileRows;
+    const std::int64_t expert_tiles =
+        Segments::tiles_max(limits.max_rows, limits.experts_per_row, limits.experts);
+    RIDGELINE_TRY(
+        tile_buffers_[static_cast<std::size_t>(format)],
+        Buffer::allocate(
+            std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
+                      bytes(tiles * limits.product_heads, limits.product_head_cols)}),
+            "packed activations"));
   }
+  segments_.reserve(limits.max_rows, limits.experts_per_row, limits.experts);
+  RIDGELINE_TRY(expert_hidden_,
+                Buffer::allocate(static_cast<std::size_t>(limits.max_rows * limits.expert_hidden) *
+                                     sizeof(float),
+                                 "the experts' activations"));
 
   const HeadTiling heads(limits.query_heads, std::max(1, limits.kv_heads));
   const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most;
@@ -204,7 +216,11 @@ Status CpuBackend::reserve(const Limits& limits) {
   const std::size_t attention_floats =
       2 * static_cast<std::size_t>(tile_rows) * state_floats +
       kernels_->attention_scratch_floats(limits.head_dim, value_dim, limits.latent);
-  scratch_floats_ = std::max(attention_floats, static_cast<std::size_t>(kScratchTileFloats));
+  // A tile's rows are gathered there, and a row's experts are compared.
+  const auto expert_floats = static_cast<std::size_t>(
+      std::max(kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts));
+  scratch_floats_ =
+      std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), expert_floats});
   scratch_.clear();
   for (int i = 0; i < pool_.size(); ++i) {
     RIDGELINE_TRY(Buffer buffer,
@@ -224,7 +240,7 @@ Status CpuBackend::reserve(const Limits& limits) {
 }
 
 std::size_t CpuBackend::workspace_bytes() const {
-  std::size_t bytes = span_states_.size();
+  std::size_t bytes = span_states_.size() + expert_hidden_.size();
   for (const Buffer& b : tile_buffers_) bytes += b.size();
   for (const Buffer& b : scratch_) bytes += b.size();
   return bytes;

@@ -6,6 +6,7 @@
 
 #include "ridgeline/kernels/kernel_table.h"
 #include "ridgeline/ops/backend.h"
+#include "ridgeline/ops/cpu/segments.h"
 #include "ridgeline/platform/thread_pool.h"
 #include "ridgeline/tensor/buffer.h"
 
@@ -103,9 +104,20 @@ class CpuBackend final : public Backend {
 
   void embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) override;
   void rms_norm(Matrix x, const float* weight, float eps, Matrix out) override;
+  void layer_norm(Matrix x, const float* weight, const float* bias, float eps, Matrix out) override;
   void linear(Matrix x, std::span<const LinearOutput> outputs) override;
-  void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                    Matrix out) override;
+  void gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up, Matrix out,
+                    Activation f) override;
+  void linear_by_head(Matrix x, std::span<const std::unique_ptr<PackedWeight>> weights,
+                      Matrix out) override;
+  void route(Matrix logits, const RoutingRule& rule, const float* selection_bias,
+             const ExpertChoice& out) override;
+  void experts(Matrix x, const ExpertChoice& choice, const ExpertWeights& weights,
+               Matrix out) override;
+  void activate(Matrix x, Activation f) override;
+  void add(Matrix x, Matrix y) override;
+  void scale(Matrix x, float factor) override;
+  void softcap(Matrix x, float cap) override;
   void rope_table(std::span<const SequenceSlice> slices, std::span<const float> inverse_frequencies,
                   float magnitude, Matrix table) override;
   void rope(Matrix x, int heads, Matrix table, RopeStyle style) override;
@@ -113,6 +125,7 @@ class CpuBackend final : public Backend {
                  std::span<const SequenceSlice> slices) override;
   void attention(const KvCache& cache, int layer, Matrix q, std::span<const SequenceSlice> slices,
                  const AttentionParams& params, Matrix out) override;
+  void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) override;
   void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) override;
   void read(Matrix x, std::span<float> out) override;
 
@@ -137,6 +150,12 @@ class CpuBackend final : public Backend {
   /// One weight's product over an item's panels and rows into acc.
   void multiply(const CpuWeight& weight, const Tiles& tiles, const WorkItem& item, float* acc,
                 std::ptrdiff_t acc_stride) const;
+  /// Packs rows that lie anywhere: tile i has rows row_at(i, 0 .. rows_of(i)).
+  template <class RowsOf, class RowAt>
+  Tiles pack_scattered(std::int64_t tiles, std::int64_t cols, ActivationFormat format,
+                       RowsOf&& rows_of, RowAt&& row_at);
+  void gated_experts(Matrix x, const ExpertWeights& weights);
+  void down_experts(const ExpertWeights& weights, Matrix out);
   void attend_whole(const SpanWork& work, std::span<float> scratch) const;
 
   const KernelTable* kernels_;
@@ -149,7 +168,9 @@ class CpuBackend final : public Backend {
   std::vector<Buffer> tile_buffers_;  ///< by ActivationFormat
   std::vector<Buffer> scratch_;       ///< by worker
   std::size_t scratch_floats_ = 0;
-  Buffer span_states_;  ///< partial attention results
+  Segments segments_;     ///< the batch's rows by expert
+  Buffer expert_hidden_;  ///< [places of segments_][ffn]
+  Buffer span_states_;    ///< partial attention results
 };
 
 }  // namespace ridgeline

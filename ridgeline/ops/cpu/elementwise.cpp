@@ -30,6 +30,45 @@ void CpuBackend::rms_norm(Matrix x, const float* weight, float eps, Matrix out) 
   });
 }
 
+void CpuBackend::layer_norm(Matrix x, const float* weight, const float* bias, float eps,
+                            Matrix out) {
+  for_rows(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      kernels_->layer_norm(x.data + r * x.stride, weight, bias, eps, x.cols,
+                           out.data + r * out.stride);
+  });
+}
+
+void CpuBackend::activate(Matrix x, Activation f) {
+  RIDGELINE_CHECK(f != Activation::kSwigluOai);
+  for_rows(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      kernels_->activate(f, x.data + r * x.stride, x.cols, x.data + r * x.stride);
+  });
+}
+
+void CpuBackend::add(Matrix x, Matrix y) {
+  RIDGELINE_CHECK(x.rows == y.rows && x.cols == y.cols);
+  for_rows(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      kernels_->add(x.data + r * x.stride, x.cols, y.data + r * y.stride);
+  });
+}
+
+void CpuBackend::scale(Matrix x, float factor) {
+  for_rows(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      kernels_->scale(factor, x.cols, x.data + r * x.stride);
+  });
+}
+
+void CpuBackend::softcap(Matrix x, float cap) {
+  for_rows(x.rows, x.cols, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      kernels_->softcap(cap, x.cols, x.data + r * x.stride);
+  });
+}
+
 void CpuBackend::rope_table(std::span<const SequenceSlice> slices,
                             std::span<const float> inverse_frequencies, float magnitude,
                             Matrix table) {
@@ -60,6 +99,15 @@ void CpuBackend::rope(Matrix x, int heads, Matrix table, RopeStyle style) {
       for (int h = 0; h < heads; ++h)
         rotate(x.data + r * x.stride + h * head_dim, table.data + r * table.stride,
                static_cast<int>(table.cols));
+  });
+}
+
+void CpuBackend::copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) {
+  for_rows(x.rows, heads * width, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      for (int h = 0; h < heads; ++h)
+        std::copy_n(x.data + r * x.stride + h * (x.cols / heads), width,
+                    out.data + r * out.stride + h * (out.cols / heads));
   });
 }
 

@@ -5,61 +5,32 @@
 #include <array>
 
 #include "ridgeline/base/check.h"
-#include "ridgeline/ops/cpu/cpu_backend.h"
+#include "ridgeline/ops/cpu/products.h"
 #include "ridgeline/ops/cpu/tiling.h"
 
 namespace ridgeline {
-
-/// x packed for one activation format: tiles of kMaxTileRows rows, the last shorter.
-struct CpuBackend::Tiles {
-  const std::byte* data = nullptr;
-  std::size_t tile_bytes = 0;
-  std::int64_t rows = 0;
-
-  const std::byte* tile(std::int64_t i) const {
-    return data + static_cast<std::size_t>(i) * tile_bytes;
-  }
-  int tile_rows(std::int64_t i) const {
-    return static_cast<int>(std::min<std::int64_t>(kMaxTileRows, rows - i * kMaxTileRows));
-  }
-};
-
-struct CpuBackend::WorkItem {
-  std::int64_t panel_begin, panel_end;
-  std::int64_t row_begin, row_end;  ///< row_begin is a multiple of kMaxTileRows
-};
 
 namespace {
 
 constexpr std::size_t kMaxOutputs = 8;
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+}  // namespace
 
-/// How one product is cut: panels per block, and the number of blocks each way.
-struct Cut {
-  std::int64_t block_panels = 1;
-  std::int64_t panel_blocks = 0;
-  std::int64_t row_blocks = 0;
-  std::int64_t items() const { return panel_blocks * row_blocks; }
-};
-
-Cut cut_product(const CpuWeight& weight, std::int64_t rows, std::int64_t max_columns,
-                std::int64_t panel_width) {
+ProductCut ProductCut::of(const CpuWeight& weight, std::int64_t rows, std::int64_t max_columns,
+                          std::int64_t panel_width) {
   const std::int64_t cols = std::max<std::int64_t>(weight.cols(), 1);
   const auto panel_bytes = static_cast<std::int64_t>(weight.panel_bytes());
   const bool stream = rows <= kPanelOuterTiles * kMaxTileRows;
   const std::int64_t pass_bytes =
       stream ? panel_bytes
              : std::max<std::int64_t>(1, panel_bytes * std::min(cols, kChunkInputs) / cols);
-  Cut cut;
+  ProductCut cut;
   cut.block_panels = std::clamp<std::int64_t>((stream ? kStreamBytes : kBlockBytes) / pass_bytes, 1,
                                               max_columns / panel_width);
   cut.panel_blocks = ceil_div(weight.num_panels(), cut.block_panels);
   cut.row_blocks = ceil_div(rows, kRowBlock);
   return cut;
 }
-
-}  // namespace
 
 CpuBackend::Tiles CpuBackend::pack_activations(Matrix x, ActivationFormat format) {
   const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
@@ -107,7 +78,7 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
 void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
   RIDGELINE_CHECK(outputs.size() <= kMaxOutputs);
   std::array<Tiles, 4> packed;  // by ActivationFormat
-  std::array<Cut, kMaxOutputs> cuts;
+  std::array<ProductCut, kMaxOutputs> cuts;
   const std::int64_t width = kernels_->panel_width;
   std::int64_t items = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -115,7 +86,7 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
     RIDGELINE_CHECK(weight.cols() == x.cols && weight.rows() == outputs[i].out.cols);
     Tiles& tiles = packed[static_cast<std::size_t>(weight.kernel().activation)];
     if (tiles.data == nullptr) tiles = pack_activations(x, weight.kernel().activation);
-    cuts[i] = cut_product(weight, x.rows, kMaxBlockColumns, width);
+    cuts[i] = ProductCut::of(weight, x.rows, kMaxBlockColumns, width);
     items += cuts[i].items();
   }
 
@@ -146,18 +117,21 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
       float* row = out + r * output.out.stride;
       if (!direct) {
         const float* from = acc + r * acc_stride;
-        if (output.add)
+        if (!output.add)
+          std::copy_n(from, cols, row);
+        else if (output.scale == 1.0F)
           kernels_->add(from, cols, row);
         else
-          std::copy_n(from, cols, row);
+          kernels_->add_scaled(from, output.scale, cols, row);
       }
+      if (!output.add && output.scale != 1.0F) kernels_->scale(output.scale, cols, row);
       if (output.bias != nullptr) kernels_->add(output.bias + col, cols, row);
     }
   });
 }
 
 void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
-                              Matrix out) {
+                              Matrix out, Activation f) {
   const auto& weight_gate = static_cast<const CpuWeight&>(gate);
   const auto& weight_up = static_cast<const CpuWeight&>(up);
   RIDGELINE_CHECK(gate.rows() == up.rows() && gate.cols() == up.cols() && gate.cols() == x.cols);
@@ -166,9 +140,9 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
   const Tiles tiles_up = weight_up.kernel().activation == weight_gate.kernel().activation
                              ? tiles_gate
                              : pack_activations(x, weight_up.kernel().activation);
-  const Cut cut =
-      cut_product(weight_gate.panel_bytes() > weight_up.panel_bytes() ? weight_gate : weight_up,
-                  x.rows, kMaxBlockColumns / 2, width);
+  const ProductCut cut =
+      ProductCut::of(weight_gate.panel_bytes() > weight_up.panel_bytes() ? weight_gate : weight_up,
+                     x.rows, kMaxBlockColumns / 2, width);
 
   pool_.parallel_for(cut.items(), [&](std::int64_t index, int worker) {
     const std::int64_t block = index / cut.row_blocks;
@@ -185,7 +159,7 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
     const std::int64_t col = item.panel_begin * width;
     const std::int64_t cols = std::min(gate.rows(), item.panel_end * width) - col;
     for (std::int64_t r = 0; r < item.row_end - item.row_begin; ++r)
-      kernels_->silu_mul(acc_gate + r * stride, acc_up + r * stride, cols,
+      kernels_->gate_mul(f, acc_gate + r * stride, acc_up + r * stride, cols,
                          out.data + (row_begin + r) * out.stride + col);
   });
 }

@@ -22,6 +22,8 @@ inline constexpr std::int64_t kBlockBytes = 512 << 10;
 inline constexpr std::int64_t kStreamBytes = 96 << 10;
 /// Up to this many tiles, each panel is finished before the next (it is in L1).
 inline constexpr std::int64_t kPanelOuterTiles = 4;
+/// Blocks of columns of the experts' down products, each of which goes through all experts.
+inline constexpr int kExpertBlocksPerThread = 4;
 /// Fewer attention items than this per thread: their spans are shared out instead.
 inline constexpr int kSplitItemsPerThread = 4;
 /// Query heads of one attention item at most: two tiles of AVX-512. Models have up to 128 for

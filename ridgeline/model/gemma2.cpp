@@ -1,0 +1,56 @@
+#include "ridgeline/model/gemma2.h"
+
+#include <array>
+
+namespace ridgeline {
+
+void Gemma2::forward(const Batch& batch, KvCache& cache) {
+  begin(batch);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto& w = layers_[i];
+    const int layer = static_cast<int>(i);
+
+    norm(x_, w.attention_norm, h_);
+    project(h_, w);
+    if (w.q_norm.weight) {
+      const Matrix q_heads = q_.split_heads(config_.num_heads);
+      const Matrix k_heads = k_.split_heads(config_.num_kv_heads);
+      norm(q_heads, w.q_norm, q_heads);
+      norm(k_heads, w.k_norm, k_heads);
+    }
+    rotate(layer);
+    attend(batch, cache, layer);
+    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
+    ops_.linear(attention_, std::array{LinearOutput{w.o.get(), h_, floats(w.o_bias)}});
+    norm(h_, w.attention_post, h_);
+    ops_.add(h_, x_);
+
+    norm(x_, w.ffn_norm, h_);
+    ops_.gated_linear(h_, *w.gate, *w.up, ffn_, Activation::kGeluTanh);
+    ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), h_}});
+    norm(h_, w.ffn_post, h_);
+    ops_.add(h_, x_);
+  }
+  finish();
+}
+
+Status Gemma2::load_layer(WeightLoader& loader, const std::string& prefix) {
+  const auto load_norm = [&](const char* name, std::int64_t size) {
+    return NormWeights::load(loader, prefix + name, size);
+  };
+  Layer w;
+  RIDGELINE_TRY(w.attention_norm, load_norm("attn_norm", config_.hidden_size));
+  RIDGELINE_TRY_STATUS(w.load_attention(loader, prefix, config_));
+  if (config_.architecture == "gemma3") {
+    RIDGELINE_TRY(w.q_norm, load_norm("attn_q_norm", config_.head_dim));
+    RIDGELINE_TRY(w.k_norm, load_norm("attn_k_norm", config_.head_dim));
+  }
+  RIDGELINE_TRY(w.attention_post, load_norm("post_attention_norm", config_.hidden_size));
+  RIDGELINE_TRY(w.ffn_norm, load_norm("ffn_norm", config_.hidden_size));
+  RIDGELINE_TRY_STATUS(w.load_gated_ffn(loader, prefix, config_));
+  RIDGELINE_TRY(w.ffn_post, load_norm("post_ffw_norm", config_.hidden_size));
+  layers_.push_back(std::move(w));
+  return {};
+}
+
+}  // namespace ridgeline
