@@ -11,6 +11,7 @@
 #include <random>
 
 #include "tests/support/random_model.h"
+#include "tests/support/recipe_model.h"
 
 namespace ridgeline {
 namespace {
@@ -281,6 +282,31 @@ TEST_F(ContinueTest, OnlyWhatIsNewIsComputed) {
   engine->release(turn.id);
   EXPECT_TRUE(engine->kv_pools().unused());
   expect_as_fresh(*engine, prompt, turn.id, 0);
+}
+
+// With windows: what is behind the window is gone, and a prompt that parts there starts anew.
+TEST_F(ContinueTest, WindowsAreContinuedAsFarAsTheyReach) {
+  for (const char* name : {"gemma3", "mistral-window", "gpt-oss"}) {
+    SCOPED_TRACE(name);
+    test::write_recipe_model(path_, test::read_recipe(name));
+    auto engine = load({.context = 120, .batch_tokens = 16});
+    std::vector<TokenId> prompt = random_prompt(60, 6);
+    for (TokenId& id : prompt) id %= engine->config().vocab_size;
+    const Run turn = run(*engine, prompt, 10, {.keep = true});
+    prompt.insert(prompt.end(), turn.ids.begin(), turn.ids.end());
+    prompt.push_back(5);
+    const auto expect = [&](const std::vector<TokenId>& next, SequenceId from,
+                            std::int64_t reused) {
+      const Run continued = run(*engine, next, 10, {.keep = true, .continue_from = from});
+      EXPECT_EQ(continued.reused, reused);
+      auto fresh = load({.context = 120});
+      EXPECT_EQ(continued.ids, run(*fresh, next, 10, {}).ids);
+      return continued.id;
+    };
+    const SequenceId next = expect(prompt, turn.id, 69);
+    prompt.resize(30);
+    expect(prompt, next, 0);
+  }
 }
 
 TEST_F(ContinueTest, CancelledSequencesAreKeptToo) {
