@@ -139,6 +139,9 @@ TEST_F(Embedding, WhatCannotBeEmbeddedIsASentence) {
             "a text of 513 tokens cannot be embedded: expected 1 to 512 (the context)");
   EXPECT_EQ(error({5, 259}), "the text holds token id 259, expected 0 to 258");
 
+  const auto submitted = bert->submit({5, 6}, {});
+  ASSERT_FALSE(submitted);
+  EXPECT_EQ(submitted.error().message, "a 'bert' model writes no text: expected embed()");
   auto text_model = Engine::load(path_, {});
   ASSERT_FALSE(text_model);
   EXPECT_NE(text_model.error().message.find("ridgeline embed"), std::string::npos);
