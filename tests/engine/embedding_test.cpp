@@ -157,7 +157,9 @@ TEST_F(Embedding, RunningSequencesKeepTheirBlocks) {
   const auto llama = decoder();
   ASSERT_NE(llama, nullptr);
   const auto before = llama->embed(random_ids(30, 1));
-  ASSERT_TRUE(llama->submit(random_ids(20, 2), {.max_tokens = -1, .ignore_eos = true}));
+  SamplingParams endless;
+  endless.ignore_eos = true;
+  ASSERT_TRUE(llama->submit(random_ids(20, 2), endless));
   llama->step();
   const auto busy = llama->embed(random_ids(30, 1));
   ASSERT_FALSE(busy);
