@@ -224,6 +224,9 @@ def make(name, a):
               "encoder": case.encoder, "metadata": case.metadata, "tensors": case.tensors,
               "prompt_ids": ids, "first_position": len(ids) - KEPT_POSITIONS,
               "positions": KEPT_POSITIONS, "width": output.shape[1]}
+    if case.encoder:
+        record["mean"] = [float(f"{v:.7g}") for v in output.mean(0)]
+        record["first"] = [float(f"{v:.7g}") for v in output[0]]
     note = ""
     with tempfile.TemporaryDirectory() as scratch:
         folder = a.save or pathlib.Path(scratch)

@@ -23,8 +23,14 @@ TYPES = [
     ("q4_0", 2, 32, 18), ("q5_0", 6, 32, 22), ("q8_0", 8, 32, 34),
     ("q4_k", 12, 256, 144), ("q6_k", 14, 256, 210), ("q5_k", 13, 256, 176),
     ("q4_1", 3, 32, 20), ("q5_1", 7, 32, 24), ("iq4_nl", 20, 32, 18), ("mxfp4", 39, 32, 17),
+    ("q2_k", 10, 256, 84), ("q3_k", 11, 256, 110), ("iq4_xs", 23, 256, 136),
 ]
 ROW = 256
+# ggml's encoders of these need an importance matrix: random blocks are decoded.
+READ_ONLY = [
+    ("iq2_xxs", 16, 66), ("iq2_xs", 17, 74), ("iq2_s", 22, 82),
+    ("iq3_xxs", 18, 98), ("iq3_s", 21, 110),
+]
 
 
 def block_inputs(rng):
@@ -91,7 +97,8 @@ def decode(lib, name, blocks, n_values):
     out = np.empty(n_values, np.float32)
     row = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row",
            "q4_k": "dequantize_row_q4_K", "q5_k": "dequantize_row_q5_K",
-           "q6_k": "dequantize_row_q6_K"}.get(name, f"dequantize_row_{name}")
+           "q6_k": "dequantize_row_q6_K",
+           "q2_k": "dequantize_row_q2_K", "q3_k": "dequantize_row_q3_K"}.get(name, f"dequantize_row_{name}")
     getattr(lib, row)(ctypes.c_void_p(blocks.ctypes.data), c_array(out, ctypes.c_float),
                       ctypes.c_int64(n_values))
     return out
@@ -134,6 +141,17 @@ def main():
         finite = np.isfinite(values) & np.isfinite(decoded)
         error = np.abs(values[finite] - decoded[finite]).max()
         print(f"{name}: {values.size} values, {blocks.size} bytes, largest error {error:.4g}; {note}")
+    for i, (name, type_id, block_bytes) in enumerate(READ_ONLY):
+        rng = np.random.default_rng(2000 + i)
+        blocks = rng.integers(0, 256, (8, block_bytes), np.uint8)
+        blocks[:, :2] = rng.standard_normal(8).astype(np.float16).reshape(8, 1).view(np.uint8)
+        blocks = blocks.ravel()
+        decoded = decode(lib, name, blocks, 2048)
+        theirs = gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType(type_id))
+        assert np.array_equal(theirs.view(np.uint32), decoded.view(np.uint32)), f"{name}: decode"
+        blocks.tofile(a.out / f"{name}.blocks")
+        decoded.tofile(a.out / f"{name}.decoded.f32")
+        print(f"{name}: {decoded.size} values, {blocks.size} random bytes; decode agrees with gguf")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ void add_run(CLI::App& program, Action& action);
 void add_chat(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_tokenize(CLI::App& program, Action& action);
+void add_embed(CLI::App& program, Action& action);
 void add_template(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
 void add_pull(CLI::App& program, Action& action);

@@ -117,6 +117,7 @@ Result<EngineOptions> EngineArguments::options() const {
       activations == "f32" ? ActivationPrecision::kExact : ActivationPrecision::kFast;
   o.backend.pin = !no_pin;
   o.context = context;
+  o.embeds = embeds;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);
   if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_chat(program, action);
   ridgeline::cli::add_inspect(program, action);
   ridgeline::cli::add_tokenize(program, action);
+  ridgeline::cli::add_embed(program, action);
   ridgeline::cli::add_template(program, action);
   ridgeline::cli::add_eval(program, action);
   ridgeline::cli::add_pull(program, action);

@@ -81,6 +81,12 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
+  if (config.is_encoder && !options.embeds)
+    return fail(
+        fmt::format("{}: a '{}' model turns texts into vectors and writes none; "
+                    "`ridgeline embed -m FILE -p TEXT` runs it",
+                    path, config.architecture));
+
   std::unique_ptr<Engine> engine(new Engine);
   RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
@@ -95,6 +101,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   RIDGELINE_TRY(shape.group_blocks, pool_blocks(options, engine->context_, engine->kv_sizes_));
   engine->batch_tokens_ = std::min(options.batch_tokens,
                                    std::max<std::int64_t>(engine->context_, options.max_sequences));
+  // An encoder takes each text whole.
+  if (config.is_encoder) engine->batch_tokens_ = engine->context_;
 
   Model::LoadOptions load;
   load.max_batch_rows = engine->batch_tokens_;
@@ -119,6 +127,14 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   return engine;
 }
 
+Status Engine::check_ids(std::span<const TokenId> ids, const char* what) const {
+  for (TokenId id : ids)
+    if (id < 0 || id >= config().vocab_size)
+      return fail(
+          fmt::format("{} holds token id {}, expected 0 to {}", what, id, config().vocab_size - 1));
+  return {};
+}
+
 Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params,
                                   CacheUse use) {
   const auto length = static_cast<std::int64_t>(prompt.size());
@@ -128,10 +144,7 @@ Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams pa
         fmt::format("the prompt has {} tokens, but the context holds {} and the answer needs "
                     "at least one",
                     length, context_));
-  for (TokenId id : prompt)
-    if (id < 0 || id >= config().vocab_size)
-      return fail(fmt::format("the prompt holds token id {}, expected 0 to {}", id,
-                              config().vocab_size - 1));
+  RIDGELINE_TRY_STATUS(check_ids(prompt, "the prompt"));
   RIDGELINE_TRY_STATUS(validate(params, config().vocab_size));
   if (use.continue_from >= next_id_)
     return fail(fmt::format("there is no sequence {} to continue from", use.continue_from));

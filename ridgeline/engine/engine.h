@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/engine/embedding.h"
 #include "ridgeline/engine/kv_plan.h"
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
@@ -28,6 +29,7 @@ struct EngineOptions {
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
+  bool embeds = false;                ///< embed() is what is wanted, so that an encoder will do
   std::optional<DType> quantize{};    ///< ModelFile::Options
   PackedCacheOptions packed_cache{};
   std::function<void(double fraction)> load_progress{};  ///< may be empty
@@ -75,6 +77,16 @@ class Engine {
   Status generate(std::vector<TokenId> prompt, SamplingParams params,
                   const std::function<void(const TokenEvent&)>& on_event);
 
+  /// One vector for each text, [hidden_size]. Errors: a text that is empty or longer than the
+  /// context, ids outside the vocabulary, blocks of the KV cache that sequences hold.
+  Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<TokenId>> texts,
+                                                const EmbedOptions& options = {});
+  Result<std::vector<float>> embed(std::span<const TokenId> tokens,
+                                   const EmbedOptions& options = {});
+  Result<std::vector<float>> embed(std::string_view text, const EmbedOptions& options = {});
+  /// What embed() does with these options.
+  Pooling pooling(const EmbedOptions& options) const;
+
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const ModelConfig& config() const { return model_->config(); }
   Backend& backend() { return *backend_; }
@@ -88,6 +100,7 @@ class Engine {
 
  private:
   Engine() = default;
+  Status check_ids(std::span<const TokenId> ids, const char* what) const;
   /// Of the first `rows` rows of the last step's logits.
   std::span<float> logits(std::int64_t rows);
   void build_batch(const ScheduledStep& step);

@@ -40,9 +40,9 @@ Status Decoder::load_positions(WeightLoader& loader, const LoadOptions& options)
                 loader.matrix("position_embd.weight", config_.context_length, config_.hidden_size));
   if (context > config_.context_length)
     return fail(
-        fmt::format("a context of {} tokens: the model knows {} positions, which are learned "
+        fmt::format("{}: a context of {} tokens: the model knows {} positions, which are learned "
                     "and not computed",
-                    context, config_.context_length));
+                    loader.file().path(), context, config_.context_length));
   position_ids_.reserve(static_cast<std::size_t>(options.max_batch_rows));
   return {};
 }

@@ -19,6 +19,7 @@ class WeightLoader {
   WeightLoader(const Checkpoint& file, const PackedWeights& packed, Backend& backend)
       : file_(file), packed_(packed), backend_(backend) {}
 
+  const Checkpoint& file() const { return file_; }
   const std::string& path() const { return file_.path(); }
   bool has(const std::string& name) const { return file_.tensor(name) != nullptr; }
   /// Of a tensor whose number of rows only the file says.

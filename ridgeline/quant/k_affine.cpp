@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "ridgeline/quant/half.h"
 #include "ridgeline/quant/lanes.h"
@@ -37,25 +38,30 @@ struct Fit {
 /// Four sub-blocks with what the search needs of them: weights, that favour large
 /// elements, Σ w and Σ w·x, and the range with zero inside.
 struct Samples {
+  int n;
+  bool absolute_error;
   Float4 x[kSubElements];
   Float4 weights[kSubElements];
   Float4 weight_sum, x_sum;
   Float4 min, max;
 };
 
-void prepare(const float* x, Samples& out) {
+void prepare(const float* x, const Search& search, Samples& out) {
+  out.n = search.elements;
+  out.absolute_error = search.absolute_error;
   Float4 square_sum{};
-  for (int i = 0; i < kSubElements; ++i) {
-    out.x[i] = lanes::gather(x, kSubElements, i);
+  for (int i = 0; i < out.n; ++i) {
+    out.x[i] = lanes::gather(x, out.n, i);
     square_sum += out.x[i] * out.x[i];
   }
-  Float4 rms = square_sum / static_cast<float>(kSubElements);
-  for (int lane = 0; lane < kLanes; ++lane) rms[lane] = std::sqrt(rms[lane]);
+  Float4 base = square_sum / static_cast<float>(out.n);
+  for (int lane = 0; lane < kLanes; ++lane)
+    base[lane] = out.absolute_error ? 0.0f : std::sqrt(base[lane]);
 
   out.weight_sum = out.x_sum = Float4{};
   out.min = out.max = out.x[0];
-  for (int i = 0; i < kSubElements; ++i) {
-    out.weights[i] = rms + lanes::absolute(out.x[i]);
+  for (int i = 0; i < out.n; ++i) {
+    out.weights[i] = base + lanes::absolute(out.x[i]);
     out.weight_sum += out.weights[i];
     out.x_sum += out.weights[i] * out.x[i];
     out.min = lanes::select(out.x[i] < out.min, out.x[i], out.min);
@@ -66,16 +72,16 @@ void prepare(const float* x, Samples& out) {
 
 Float4 weighted_error(const Samples& samples, const Fit& fit) {
   Float4 error{};
-  for (int i = 0; i < kSubElements; ++i) {
+  for (int i = 0; i < samples.n; ++i) {
     const Float4 diff = fit.scale * lanes::to_float(fit.levels[i]) + fit.low - samples.x[i];
-    error += samples.weights[i] * (diff * diff);
+    error += samples.weights[i] * (samples.absolute_error ? lanes::absolute(diff) : diff * diff);
   }
   return error;
 }
 
 void round_levels(const Samples& samples, Float4 low, Float4 inverse_scale, int level_max,
                   Fit& fit) {
-  for (int i = 0; i < kSubElements; ++i)
+  for (int i = 0; i < samples.n; ++i)
     fit.levels[i] = lanes::round_to_level(inverse_scale * (samples.x[i] - low), 0, level_max);
 }
 
@@ -83,7 +89,7 @@ void round_levels(const Samples& samples, Float4 low, Float4 inverse_scale, int 
 /// (2×2 normal equations). Returns where the levels determine them.
 Int4 solve(const Samples& samples, Fit& fit) {
   Float4 sum_l{}, sum_l2{}, sum_xl{};
-  for (int i = 0; i < kSubElements; ++i) {
+  for (int i = 0; i < samples.n; ++i) {
     const Float4 l = lanes::to_float(fit.levels[i]);
     const Float4 wl = samples.weights[i] * l;
     sum_l += wl;
@@ -107,10 +113,10 @@ void replace(Int4 where, const Fit& from, Fit& fit) {
 }
 
 /// Tries step widths around (max - min) / level_max, refits scale and offset to the
-/// levels that each gives, and keeps the best by Σ w·(error)².
+/// levels that each gives, and keeps the best.
 Fit fit_sub_blocks(const float* x, const Search& search) {
   Samples samples;
-  prepare(x, samples);
+  prepare(x, search, samples);
   const Float4 range = samples.max - samples.min;
   const auto level_max = static_cast<float>(search.level_max);
 
@@ -141,18 +147,6 @@ Fit fit_sub_blocks(const float* x, const Search& search) {
   return best;
 }
 
-/// Numbers >= 0 in steps of a 63rd of the greatest, which is returned.
-float round_to_six_bits(const float (&from)[kSubBlocks], std::uint8_t (&to)[kSubBlocks]) {
-  float greatest = 0.0f;
-  for (const float value : from) greatest = std::max(greatest, value);
-  const float inverse = greatest > 0.0f ? kScaleMax / greatest : 0.0f;
-  for (int s = 0; s < kSubBlocks; ++s) {
-    const int steps = rounding::round_half_even(inverse * from[s]);
-    to[s] = static_cast<std::uint8_t>(rounding::clamp(steps, 0, kScaleMax));
-  }
-  return greatest;
-}
-
 }  // namespace
 
 Scales unpack_scales(const PackedScales& packed) {
@@ -177,22 +171,42 @@ Factors factors(std::uint16_t d, std::uint16_t dmin, const PackedScales& packed)
   return out;
 }
 
+FourFits fit_four(const float* x, const Search& search) {
+  const Fit fit = fit_sub_blocks(x, search);
+  FourFits out;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    out.scale[lane] = fit.scale[lane];
+    out.min[lane] = -fit.low[lane];
+    for (int i = 0; i < search.elements; ++i)
+      out.levels[lane][i] = static_cast<std::uint8_t>(fit.levels[i][lane]);
+  }
+  return out;
+}
+
+float round_to_steps(const float* from, int n, int top, std::uint8_t* to) {
+  float greatest = 0.0f;
+  for (int i = 0; i < n; ++i) greatest = std::max(greatest, from[i]);
+  const float inverse = greatest > 0.0f ? static_cast<float>(top) / greatest : 0.0f;
+  for (int i = 0; i < n; ++i) {
+    const int steps = rounding::round_half_even(inverse * from[i]);
+    to[i] = static_cast<std::uint8_t>(rounding::clamp(steps, 0, top));
+  }
+  return greatest;
+}
+
 Encoded encode_block(const float* x, const Search& search) {
   Encoded block;
   float scales[kSubBlocks], mins[kSubBlocks];
   for (int first = 0; first < kSubBlocks; first += kLanes) {
-    const Fit fit = fit_sub_blocks(x + first * kSubElements, search);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      scales[first + lane] = fit.scale[lane];
-      mins[first + lane] = -fit.low[lane];
-      for (int i = 0; i < kSubElements; ++i)
-        block.levels[first + lane][i] = static_cast<std::uint8_t>(fit.levels[i][lane]);
-    }
+    const FourFits fits = fit_four(x + first * kSubElements, search);
+    std::ranges::copy(fits.scale, scales + first);
+    std::ranges::copy(fits.min, mins + first);
+    std::memcpy(block.levels[first], fits.levels, sizeof fits.levels);
   }
 
   Scales rounded;
-  block.d = f32_to_f16(round_to_six_bits(scales, rounded.scale) / kScaleMax);
-  block.dmin = f32_to_f16(round_to_six_bits(mins, rounded.min) / kScaleMax);
+  block.d = f32_to_f16(round_to_steps(scales, kSubBlocks, kScaleMax, rounded.scale) / kScaleMax);
+  block.dmin = f32_to_f16(round_to_steps(mins, kSubBlocks, kScaleMax, rounded.min) / kScaleMax);
   pack_scales(rounded, block.scales);
 
   // Scales and mins have been rounded, so the levels are chosen anew against them.

@@ -7,7 +7,7 @@ StreamingDetokenizer::StreamingDetokenizer(const Tokenizer& tokenizer, bool rend
     : tokenizer_(&tokenizer), render_special_(render_special) {}
 
 std::string StreamingDetokenizer::push(TokenId id) {
-  tokenizer_->append_piece(id, render_special_, after_special_, pending_);
+  tokenizer_->append_piece(id, render_special_, state_, pending_);
   return take_characters();
 }
 
@@ -15,14 +15,14 @@ std::string StreamingDetokenizer::finish() {
   std::string text = take_characters();
   if (!pending_.empty()) text += kReplacementUtf8;
   pending_.clear();
-  after_special_ = true;
+  state_ = {};
   return text;
 }
 
 void StreamingDetokenizer::skip(std::span<const TokenId> prompt) {
   for (const TokenId id : prompt) {
     pending_.clear();
-    tokenizer_->append_piece(id, render_special_, after_special_, pending_);
+    tokenizer_->append_piece(id, render_special_, state_, pending_);
   }
   pending_.clear();
 }

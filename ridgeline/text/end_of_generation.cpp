@@ -43,7 +43,7 @@ constexpr std::array<KnownText, 19> kKnownTexts = {{
 
 std::vector<TokenId> end_of_generation_ids(const VocabularyData& data, const TokenIndex& index) {
   using Type = VocabularyData::TokenType;
-  std::vector<TokenId> ids;
+  std::vector<TokenId> ids = data.end_ids;
   for (const std::optional<TokenId>& id : {data.eos, data.eot, data.eom}) {
     if (id) ids.push_back(*id);
   }

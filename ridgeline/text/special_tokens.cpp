@@ -16,6 +16,11 @@ SpecialTokens::SpecialTokens(const VocabularyData& data) : nodes_(1) {
   link_suffixes();
 }
 
+SpecialTokens::SpecialTokens(std::span<const Entry> entries) : nodes_(1) {
+  for (const Entry& entry : entries) insert(entry.text, entry.id, entry.is_user_defined);
+  link_suffixes();
+}
+
 void SpecialTokens::insert(std::string_view text, TokenId id, bool user_defined) {
   if (text.empty()) return;
   std::uint32_t node = kRoot;

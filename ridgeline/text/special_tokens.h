@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,13 @@ namespace ridgeline {
 class SpecialTokens {
  public:
   explicit SpecialTokens(const VocabularyData& data);
+  struct Entry {
+    std::string_view text;  ///< an empty one is left out; of equal ones the first counts
+    TokenId id;
+    bool is_user_defined;
+  };
+  /// The texts need not outlive the constructor.
+  explicit SpecialTokens(std::span<const Entry> entries);
 
   struct Occurrence {
     std::size_t begin, length_bytes;

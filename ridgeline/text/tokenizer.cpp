@@ -1,8 +1,10 @@
 #include "ridgeline/text/tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/text/byte_level_bpe.h"
 #include "ridgeline/text/byte_level_map.h"
 #include "ridgeline/text/end_of_generation.h"
@@ -10,6 +12,7 @@
 #include "ridgeline/text/special_tokens.h"
 #include "ridgeline/text/text_encoder.h"
 #include "ridgeline/text/token_index.h"
+#include "ridgeline/text/tokenizer_pipeline.h"
 #include "ridgeline/text/unigram.h"
 #include "ridgeline/text/wordpiece.h"
 
@@ -58,6 +61,7 @@ void settle_ids(VocabularyData& data, const TokenIndex& index) {
 }
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+constexpr auto kAllDropped = std::numeric_limits<std::size_t>::max();
 
 // The marks before which BERT's decoder leaves out the space.
 bool is_spaceless_mark(std::string_view text) {
@@ -89,27 +93,43 @@ void append_token_bytes(const VocabularyData& data, TokenId id, std::string& byt
   }
 }
 
+// A string for each token, one behind the other.
+class Pieces {
+ public:
+  void reserve(std::size_t num_tokens) { begins_.reserve(num_tokens + 1); }
+  std::string& bytes() { return bytes_; }
+  void end_piece() { begins_.push_back(static_cast<std::uint32_t>(bytes_.size())); }
+  bool empty() const { return begins_.size() == 1; }
+  std::string_view operator[](TokenId id) const {
+    const auto i = static_cast<std::size_t>(id);
+    return std::string_view(bytes_).substr(begins_[i], begins_[i + 1] - begins_[i]);
+  }
+
+ private:
+  std::string bytes_;
+  std::vector<std::uint32_t> begins_ = {0};
+};
+
 }  // namespace
 
 struct Tokenizer::Impl {
-  explicit Impl(VocabularyData d) : data(std::move(d)), index(index_tokens(data)), special(data) {}
+  Impl(VocabularyData d, std::unique_ptr<const TokenizerPipeline> p)
+      : data(std::move(d)), index(index_tokens(data)), special(data), pipeline(std::move(p)) {}
 
   Status make_encoder();
   Status finish();
-
-  std::string_view bytes(TokenId id) const {
-    const auto i = static_cast<std::size_t>(id);
-    return std::string_view(piece_bytes)
-        .substr(piece_begins[i], piece_begins[i + 1] - piece_begins[i]);
-  }
+  void read_ends();
+  void read_pieces();
 
   VocabularyData data;
   TokenIndex index;  // views data's tokens
   SpecialTokens special;
-  std::unique_ptr<const TextEncoder> encoder;
+  std::unique_ptr<const TokenizerPipeline> pipeline;  // for its kind only
+  std::unique_ptr<const TextEncoder> encoder;         // for the others
   bool adds_bos = false, adds_eos = false, drops_first_space = false;
-  std::string piece_bytes;  // of all tokens, one behind the other
-  std::vector<std::uint32_t> piece_begins;
+  std::vector<TokenId> prefix, suffix;  // of a text that bos and eos are added to
+  Pieces pieces;
+  Pieces start_pieces;  // a pipeline's, for tokens at the front; empty if they are the same
   std::vector<TokenId> end_of_generation;
 };
 
@@ -139,6 +159,12 @@ Status Tokenizer::Impl::make_encoder() {
       data.merges = std::vector<std::string>();
       break;
     }
+    case Kind::kPipeline: {
+      RIDGELINE_CHECK(pipeline != nullptr);
+      adds_bos_by_default = !pipeline->ends().prefix.empty();
+      adds_eos_by_default = !pipeline->ends().suffix.empty();
+      break;
+    }
   }
   adds_bos = data.add_bos.value_or(adds_bos_by_default);
   adds_eos = data.add_eos.value_or(adds_eos_by_default);
@@ -148,21 +174,46 @@ Status Tokenizer::Impl::make_encoder() {
   return {};
 }
 
+void Tokenizer::Impl::read_ends() {
+  if (pipeline) {
+    prefix = pipeline->ends().prefix;
+    suffix = pipeline->ends().suffix;
+  }
+  if (prefix.empty() && data.bos) prefix = {*data.bos};
+  if (suffix.empty() && data.eos) suffix = {*data.eos};
+}
+
+void Tokenizer::Impl::read_pieces() {
+  pieces.reserve(data.tokens.size());
+  start_pieces.reserve(data.tokens.size());
+  bool are_same = true;
+  for (std::size_t i = 0; i < data.tokens.size(); ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (pipeline) {
+      const auto piece = pipeline->piece(id, data);
+      pieces.bytes() += piece.inside;
+      start_pieces.bytes() += piece.at_start;
+      are_same = are_same && piece.inside == piece.at_start;
+    } else {
+      append_token_bytes(data, id, pieces.bytes());
+    }
+    pieces.end_piece();
+    start_pieces.end_piece();
+  }
+  if (are_same) start_pieces = Pieces();
+}
+
 Status Tokenizer::Impl::finish() {
   settle_ids(data, index);
   RIDGELINE_TRY_STATUS(make_encoder());
-  if (adds_bos && !data.bos) {
+  read_ends();
+  if (adds_bos && prefix.empty()) {
     return fail("the vocabulary wants a bos token before every text but names none");
   }
-  if (adds_eos && !data.eos) {
+  if (adds_eos && suffix.empty()) {
     return fail("the vocabulary wants an eos token behind every text but names none");
   }
-  piece_begins.reserve(data.tokens.size() + 1);
-  piece_begins.push_back(0);
-  for (std::size_t i = 0; i < data.tokens.size(); ++i) {
-    append_token_bytes(data, static_cast<TokenId>(i), piece_bytes);
-    piece_begins.push_back(static_cast<std::uint32_t>(piece_bytes.size()));
-  }
+  read_pieces();
   end_of_generation = end_of_generation_ids(data, index);
   return {};
 }
@@ -171,8 +222,14 @@ Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) 
 Tokenizer::~Tokenizer() = default;
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::create(VocabularyData data) {
+  RIDGELINE_CHECK(data.kind != Kind::kPipeline);
+  return create(std::move(data), nullptr);
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::create(
+    VocabularyData data, std::unique_ptr<const TokenizerPipeline> pipeline) {
   RIDGELINE_TRY_STATUS(check_vocabulary(data));
-  auto impl = std::make_unique<Impl>(std::move(data));
+  auto impl = std::make_unique<Impl>(std::move(data), std::move(pipeline));
   RIDGELINE_TRY_STATUS(impl->finish());
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
@@ -181,41 +238,79 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   std::vector<TokenId> ids;
   // Prose has four or five bytes a token.
   ids.reserve(text.size() / 4 + 8);
-  if (options.add_bos.value_or(impl_->adds_bos) && impl_->data.bos) ids.push_back(*impl_->data.bos);
+  const auto append = [&ids](const std::vector<TokenId>& more) {
+    ids.insert(ids.end(), more.begin(), more.end());
+  };
+  if (options.add_bos.value_or(impl_->adds_bos)) append(impl_->prefix);
+  if (impl_->pipeline) {
+    impl_->pipeline->encode(text, options.parse_special, ids);
+  } else {
+    encode_between(text, options.parse_special, ids);
+  }
+  if (options.add_eos.value_or(impl_->adds_eos)) append(impl_->suffix);
+  return ids;
+}
+
+void Tokenizer::encode_between(std::string_view text, bool parse_special,
+                               std::vector<TokenId>& ids) const {
   PieceCache cache(text.size());
   std::size_t at = 0;
   const auto encode_plain_until = [&](std::size_t end) {
     if (end > at) impl_->encoder->encode(text.substr(at, end - at), cache, ids);
   };
-  for (const auto& found : impl_->special.find_all(text, options.parse_special)) {
+  for (const auto& found : impl_->special.find_all(text, parse_special)) {
     encode_plain_until(found.begin);
     ids.push_back(found.id);
     at = found.begin + found.length_bytes;
   }
   encode_plain_until(text.size());
-  if (options.add_eos.value_or(impl_->adds_eos) && impl_->data.eos) ids.push_back(*impl_->data.eos);
-  return ids;
 }
 
 std::string Tokenizer::piece(TokenId id, bool render_special) const {
   std::string text;
-  bool after_special = false;
-  append_piece(id, render_special, after_special, text);
+  TextState state;
+  state.after_special = false;
+  state.num_dropped = kAllDropped;
+  append_piece(id, render_special, state, text);
+  if (state.has_space) text.push_back(' ');
   return text;
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool render_special) const {
   std::string text;
   text.reserve(ids.size() * 4);
-  bool after_special = true;
-  for (const TokenId id : ids) append_piece(id, render_special, after_special, text);
+  TextState state;
+  for (const TokenId id : ids) append_piece(id, render_special, state, text);
   return text;
 }
 
-void Tokenizer::append_piece(TokenId id, bool render_special, bool& after_special,
+void Tokenizer::append_pipeline_piece(TokenId id, bool render_special, TextState& state,
+                                      std::string& text) const {
+  if (impl_->data.type(id) == Type::kControl && !render_special) return;
+  const bool is_first = state.after_special && !impl_->start_pieces.empty();
+  std::string_view bytes = (is_first ? impl_->start_pieces : impl_->pieces)[id];
+  state.after_special = false;
+  const TokenizerPipeline::Ends& ends = impl_->pipeline->ends();
+  while (state.num_dropped < ends.max_dropped && !bytes.empty()) {
+    if (bytes.starts_with(ends.dropped_character)) {
+      bytes.remove_prefix(ends.dropped_character.size());
+      ++state.num_dropped;
+    } else {
+      state.num_dropped = kAllDropped;
+    }
+  }
+  if (state.has_space) text.push_back(' ');
+  state.has_space = ends.drops_last_space && bytes.ends_with(' ');
+  if (state.has_space) bytes.remove_suffix(1);
+  text += bytes;
+}
+
+void Tokenizer::append_piece(TokenId id, bool render_special, TextState& state,
                              std::string& text) const {
   if (!is_valid(id)) return;
-  std::string_view bytes = impl_->bytes(id);
+  if (impl_->pipeline) return append_pipeline_piece(id, render_special, state, text);
+  bool& after_special = state.after_special;
+  std::string_view bytes = impl_->pieces[id];
   switch (impl_->data.type(id)) {
     case Type::kControl:
       if (impl_->data.kind == Kind::kWordPiece) {

@@ -12,6 +12,8 @@
 
 namespace ridgeline {
 
+class TokenizerPipeline;
+
 /// Text to ids and back. Immutable after creation; safe from any number of threads.
 class Tokenizer {
  public:
@@ -19,6 +21,11 @@ class Tokenizer {
   /// range, arrays of unequal length, a merge whose parts are no tokens, add_bos or
   /// add_eos without such a token.
   static Result<std::unique_ptr<Tokenizer>> create(VocabularyData data);
+  /// The same for `data` of kind kPipeline, which gives the tokens, their types and the
+  /// special ids; what is between text and ids is the pipeline's. It puts its prefix and
+  /// suffix in the place of bos and eos.
+  static Result<std::unique_ptr<Tokenizer>> create(
+      VocabularyData data, std::unique_ptr<const TokenizerPipeline> pipeline);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
@@ -60,9 +67,19 @@ class Tokenizer {
   friend class StreamingDetokenizer;
   struct Impl;
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
-  /// Appends the token's bytes. `after_special` says whether encode() would have put a
-  /// space before what comes here, and is set for what comes next.
-  void append_piece(TokenId id, bool render_special, bool& after_special, std::string& text) const;
+  /// What the tokens before the next one make of it.
+  struct TextState {
+    /// Whether encode() would have put a space before what comes here; a pipeline's: no
+    /// token has been shown yet.
+    bool after_special = true;
+    bool has_space = false;       ///< that was held back, as the text may end here
+    std::size_t num_dropped = 0;  ///< characters at the text's front
+  };
+  void encode_between(std::string_view text, bool parse_special, std::vector<TokenId>& ids) const;
+  /// Appends the token's bytes, and sets `state` for what comes next.
+  void append_piece(TokenId id, bool render_special, TextState& state, std::string& text) const;
+  void append_pipeline_piece(TokenId id, bool render_special, TextState& state,
+                             std::string& text) const;
 
   std::unique_ptr<const Impl> impl_;
 };
@@ -85,7 +102,7 @@ class StreamingDetokenizer {
 
   const Tokenizer* tokenizer_;
   bool render_special_;
-  bool after_special_ = true;
+  Tokenizer::TextState state_;
   std::string pending_;
 };
 

@@ -17,7 +17,13 @@ inline constexpr TokenId kNoToken = -1;
 /// What a vocabulary consists of, whichever file it came from. `text` knows no
 /// file format: model/tokenizer_gguf.h fills this from GGUF metadata.
 struct VocabularyData {
-  enum class Kind { kSentencePieceBpe, kByteLevelBpe, kUnigram, kWordPiece };
+  enum class Kind {
+    kSentencePieceBpe,
+    kByteLevelBpe,
+    kUnigram,
+    kWordPiece,
+    kPipeline  ///< what a TokenizerPipeline does
+  };
   enum class TokenType : std::uint8_t {  // GGUF's numbers; any other counts as kUndefined
     kUndefined = 0,
     kNormal = 1,
@@ -38,6 +44,7 @@ struct VocabularyData {
   /// A negative id means none, as an absent one does. SentencePiece vocabularies that
   /// name none have the ids of their "<s>", "</s>" and unknown-type tokens.
   std::optional<TokenId> bos, eos, unknown, padding, eot, eom;
+  std::vector<TokenId> end_ids;  ///< more that end a generation; any numbers
   std::optional<bool> add_bos, add_eos, add_space_prefix;  ///< absent: the kind's default
   /// SentencePiece's normalizer; absent: spaces stay as they are, nothing is replaced.
   std::optional<bool> remove_extra_whitespaces;

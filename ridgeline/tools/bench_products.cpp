@@ -10,6 +10,7 @@
 #include "ridgeline/ops/cpu/cpu_backend.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/random_blocks.h"
 #include "ridgeline/tools/kernel_bench_run.h"
 
 namespace ridgeline {
@@ -60,7 +61,10 @@ class Operands {
     weights_.resize(values.size());
     for (int r = 0; r < width; ++r) {
       std::byte* row = file_.data() + static_cast<std::size_t>(r) * row_bytes_;
-      encode(format, values.data() + r * kInputs, kInputs, row);
+      if (can_encode(format))
+        encode(format, values.data() + r * kInputs, kInputs, row);
+      else
+        random_blocks(format, static_cast<std::uint32_t>(r), 0.02F, kInputs, row);
       decode(format, row, kInputs, weights_.data() + r * kInputs);
     }
   }

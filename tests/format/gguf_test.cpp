@@ -19,7 +19,7 @@ using testing_gguf::Bytes;
 constexpr std::uint32_t kUint8 = 0, kInt8 = 1, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6,
                         kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11,
                         kFloat64 = 12;
-constexpr std::uint32_t kF32 = 0, kIq2Xs = 17, kQ4K = 12, kQ8 = 8;
+constexpr std::uint32_t kF32 = 0, kIq1S = 19, kQ4K = 12, kQ8 = 8;
 
 std::string error_of(const Bytes& bytes) {
   const auto file = parse_gguf(bytes.view(), "x.gguf");
@@ -205,10 +205,11 @@ TEST(GgufErrors, Alignment) {
 }
 
 TEST(GgufErrors, TensorDescriptions) {
-  EXPECT_EQ(error_of(Bytes().header(1, 0).tensor("blk.0.attn_q.weight", {256}, kIq2Xs, 0)),
-            "x.gguf: tensor 'blk.0.attn_q.weight' has type IQ2_XS, which is not supported; "
-            "supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, "
-            "MXFP4");
+  EXPECT_EQ(
+      error_of(Bytes().header(1, 0).tensor("blk.0.attn_q.weight", {256}, kIq1S, 0)),
+      "x.gguf: tensor 'blk.0.attn_q.weight' has type IQ1_S, which is not supported; "
+      "supported: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, "
+      "IQ4_NL, IQ4_XS, MXFP4, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S");
   EXPECT_THAT(error_of(Bytes().header(1, 0).tensor("t", {1}, 12345, 0)),
               HasSubstr("tensor 't' has type 12345, which is not supported"));
   EXPECT_EQ(error_of(Bytes().header(1, 0).tensor("t", {128, 2}, kQ4K, 0)),

@@ -34,6 +34,10 @@ struct Weights {
 /// Where the F16 scales of a block lie.
 inline std::vector<std::size_t> scale_offsets(DType dtype) {
   switch (dtype) {
+    case DType::kQ2_K:
+      return {80, 82};
+    case DType::kQ3_K:
+      return {108};
     case DType::kQ6_K:
       return {208};
     case DType::kQ4_1:

@@ -13,9 +13,14 @@
 #include <string>
 #include <vector>
 
+#include "ridgeline/quant/iq2.h"
+#include "ridgeline/quant/iq3.h"
 #include "ridgeline/quant/iq4_nl.h"
+#include "ridgeline/quant/iq4_xs.h"
 #include "ridgeline/quant/k_affine.h"
 #include "ridgeline/quant/mxfp4.h"
+#include "ridgeline/quant/q2_k.h"
+#include "ridgeline/quant/q3_k.h"
 #include "ridgeline/quant/q4_0.h"
 #include "ridgeline/quant/q4_1.h"
 #include "ridgeline/quant/q4_k.h"
@@ -24,6 +29,7 @@
 #include "ridgeline/quant/q5_k.h"
 #include "ridgeline/quant/q6_k.h"
 #include "ridgeline/quant/q8_0.h"
+#include "ridgeline/quant/random_blocks.h"
 
 namespace ridgeline {
 namespace {
@@ -57,21 +63,34 @@ std::vector<T> read_oracle(DType dtype, const char* ending) {
   return values;
 }
 
-class BlockFormatTest : public testing::TestWithParam<DTypeInfo> {
+/// Types from the n-th row on, all or those with an encoder.
+std::vector<DTypeInfo> types_from(std::size_t n, bool all) {
+  std::vector<DTypeInfo> types;
+  for (const DTypeInfo& type : all_dtypes().subspan(n))
+    if (all || can_encode(type.dtype)) types.push_back(type);
+  return types;
+}
+const auto type_name = [](const auto& i) { return std::string(i.param.name); };
+
+class TypeTest : public testing::TestWithParam<DTypeInfo> {
  protected:
   DType dtype() const { return GetParam().dtype; }
 };
 
-INSTANTIATE_TEST_SUITE_P(AllTypes, BlockFormatTest,
-                         testing::ValuesIn(all_dtypes().begin(), all_dtypes().end()),
-                         [](const auto& i) { return std::string(i.param.name); });
+class BlockDecoderTest : public TypeTest {};
+INSTANTIATE_TEST_SUITE_P(AllTypes, BlockDecoderTest, testing::ValuesIn(types_from(0, true)),
+                         type_name);
+class BlockFormatTest : public TypeTest {};
+INSTANTIATE_TEST_SUITE_P(AllTypes, BlockFormatTest, testing::ValuesIn(types_from(0, false)),
+                         type_name);
 
 // ggml's own blocks and values (tests/data/oracles/quant/README.md); F32 needs none.
-class BlockOracleTest : public BlockFormatTest {};
-
-INSTANTIATE_TEST_SUITE_P(AllTypes, BlockOracleTest,
-                         testing::ValuesIn(all_dtypes().begin() + 1, all_dtypes().end()),
-                         [](const auto& i) { return std::string(i.param.name); });
+class DecoderOracleTest : public TypeTest {};
+INSTANTIATE_TEST_SUITE_P(AllTypes, DecoderOracleTest, testing::ValuesIn(types_from(1, true)),
+                         type_name);
+class BlockOracleTest : public TypeTest {};
+INSTANTIATE_TEST_SUITE_P(AllTypes, BlockOracleTest, testing::ValuesIn(types_from(1, false)),
+                         type_name);
 
 TEST_P(BlockOracleTest, EncodesToTheReferencesBytes) {
   const auto input = read_oracle<float>(dtype(), ".input.f32");
@@ -85,7 +104,7 @@ TEST_P(BlockOracleTest, EncodesToTheReferencesBytes) {
         << "block " << at / block_bytes << " byte " << at % block_bytes;
 }
 
-TEST_P(BlockOracleTest, DecodesToTheReferencesBits) {
+TEST_P(DecoderOracleTest, DecodesToTheReferencesBits) {
   const auto blocks = read_oracle<std::byte>(dtype(), ".blocks");
   const auto expected = read_oracle<float>(dtype(), ".decoded.f32");
   const auto values = decoded(dtype(), blocks);
@@ -124,6 +143,9 @@ double error_bound(DType dtype) {
     // beyond -127; on the other side the values end at 113.
     case DType::kIQ4_NL:
       return 14.0 / 113 + 0.1;
+    // The same, and the scale is rounded to 6 bits.
+    case DType::kIQ4_XS:
+      return 14.0 / 113 + 0.1 + 1.0 / 64;
     // 6 · 2^e follows 4 · 2^e; the greatest element may be just below 8 · 2^e.
     case DType::kMXFP4:
       return 1.0 / 4;
@@ -135,9 +157,21 @@ double error_bound(DType dtype) {
     // Likewise with 31 steps.
     case DType::kQ5_K:
       return 2.0 / 31 * (0.5 + 31.0 / 126 + 1) + 1.0 / 126;
+    // Likewise with 3 steps, and 4 bits for scale and offset.
+    case DType::kQ2_K:
+      return 2.0 / 3 * (0.5 + 3.0 / 30 + 1) + 1.0 / 30;
+    // The search may clip a whole step of max/4; the scale is rounded to 6 bits.
+    case DType::kQ3_K:
+      return 1.0 / 4 + 1.0 / 64 * 4 + kF16Scale;
     // The search may clip a whole step of max/32; the scale is rounded to 8 bits.
     case DType::kQ6_K:
       return 1.0 / 32 + 1.0 / 256 + kF16Scale;
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+      break;  // no encoder
   }
   return 0;
 }
@@ -205,7 +239,7 @@ TEST_P(BlockFormatTest, NonFiniteInputHarmsOnlyItsOwnBlock) {
   }
 }
 
-TEST_P(BlockFormatTest, AnyBytesDecode) {
+TEST_P(BlockDecoderTest, AnyBytesDecode) {
   std::mt19937 random(3);
   std::vector<std::byte> blocks(row_bytes(dtype(), 256 * 64));
   for (std::byte& b : blocks) b = static_cast<std::byte>(random());
@@ -222,11 +256,30 @@ TEST(BlockFormat, LayoutsHaveTheTypesSize) {
   check(DType::kQ4_1, BlockQ4_1{});
   check(DType::kQ5_0, BlockQ5_0{});
   check(DType::kQ5_1, BlockQ5_1{});
+  check(DType::kQ2_K, BlockQ2_K{});
+  check(DType::kQ3_K, BlockQ3_K{});
   check(DType::kQ4_K, BlockQ4_K{});
   check(DType::kQ5_K, BlockQ5_K{});
   check(DType::kQ6_K, BlockQ6_K{});
   check(DType::kIQ4_NL, BlockIQ4_NL{});
+  check(DType::kIQ4_XS, BlockIQ4_XS{});
   check(DType::kMXFP4, BlockMXFP4{});
+  check(DType::kIQ2_XXS, BlockIQ2_XXS{});
+  check(DType::kIQ2_XS, BlockIQ2_XS{});
+  check(DType::kIQ2_S, BlockIQ2_S{});
+  check(DType::kIQ3_XXS, BlockIQ3_XXS{});
+  check(DType::kIQ3_S, BlockIQ3_S{});
+}
+
+TEST(RandomBlocks, HaveTheSizeAskedFor) {
+  for (const DTypeInfo& type : all_dtypes()) {
+    if (can_encode(type.dtype)) continue;
+    std::vector<std::byte> blocks(row_bytes(type.dtype, 1024));
+    random_blocks(type.dtype, 1, 0.5f, 1024, blocks.data());
+    double squares = 0;
+    for (const float v : decoded(type.dtype, blocks)) squares += static_cast<double>(v) * v;
+    EXPECT_NEAR(std::sqrt(squares / 1024), 0.5, 0.001) << type.name;
+  }
 }
 
 TEST(BlockFormat, SixBitScalesUnpackFromTheirBits) {

@@ -10,6 +10,7 @@
 
 #include "ridgeline/format/gguf_writer.h"
 #include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/random_blocks.h"
 
 namespace ridgeline::test {
 namespace {
@@ -45,7 +46,11 @@ class Writer {
            const std::vector<float>& values) {
     const auto count = static_cast<std::int64_t>(values.size());
     std::vector<std::byte>& bytes = storage_.emplace_back(row_bytes(dtype, count));
-    encode(dtype, values.data(), count, bytes.data());
+    if (can_encode(dtype))
+      encode(dtype, values.data(), count, bytes.data());
+    else
+      random_blocks(dtype, random_(), 1.5F / std::sqrt(static_cast<float>(shape.back())), count,
+                    bytes.data());
     tensors_.push_back({name, dtype, std::move(shape), bytes.data(), bytes.size()});
   }
 

@@ -73,10 +73,7 @@ struct Q6_K {
   }
   static RIDGELINE_INLINE void unpack_scales(const std::byte* block,
                                              std::int32_t (*out)[kPanelWidth]) {
-    RIDGELINE_UNROLL for (int q = 0; q < 4; ++q) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
-        store_signed_bytes(
-            load_i(block + kScalesAt + static_cast<std::size_t>(q) * kGroupBytes + v * kVecBytes),
-            out + 4 * q, v);
+    unpack_signed_scales<4>(block + kScalesAt, out);
   }
 
  private:

@@ -8,6 +8,7 @@
 //   Four          four activations, ready to meet every vector of a group
 //   Two           two 16-bit numbers, likewise
 //   Sum<kMax>     a running sum of products with levels 0..kMax:
+//     kWithoutZero  level 128 counts as 0; otherwise levels are numbers from 0 on
 //     start(first)     the sum begins at `first` (a correction, as a rule)
 //     Operand, operand(u)  a group of levels as step() takes it
 //     step<i>(w, x)    adds a group, the i-th (0, 1, ...) in the sum
@@ -56,6 +57,7 @@ RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) {
 
 template <int kMax>
 struct Sum {
+  static constexpr bool kWithoutZero = false;
   using Operand = VecI;
   static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   VecI sum;
@@ -94,6 +96,7 @@ RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) { return add(acc, multi
 /// cannot overflow (2 × 127 × kMax each), and are widened once.
 template <int kMax>
 struct Sum {
+  static constexpr bool kWithoutZero = false;
   using Operand = VecI;
   static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   static constexpr int kGroups = 32767 / (2 * 127 * kMax);
@@ -123,6 +126,7 @@ struct Sum {
 /// moves to the activations.
 template <>
 struct Sum<255> {
+  static constexpr bool kWithoutZero = true;
 #if defined(__AVX512BW__)
   struct Operand {
     VecI magnitude;
@@ -186,6 +190,7 @@ RIDGELINE_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
 
 template <int kMax>
 struct Sum {
+  static constexpr bool kWithoutZero = false;
   using Operand = VecI;
   static RIDGELINE_INLINE Operand operand(VecI u) { return u; }
   VecI sum;

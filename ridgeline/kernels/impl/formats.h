@@ -6,8 +6,13 @@
 #include "ridgeline/kernels/formats/bf16.h"
 #include "ridgeline/kernels/formats/f16.h"
 #include "ridgeline/kernels/formats/f32.h"
+#include "ridgeline/kernels/formats/iq2.h"
+#include "ridgeline/kernels/formats/iq3.h"
 #include "ridgeline/kernels/formats/iq4_nl.h"
+#include "ridgeline/kernels/formats/iq4_xs.h"
 #include "ridgeline/kernels/formats/mxfp4.h"
+#include "ridgeline/kernels/formats/q2_k.h"
+#include "ridgeline/kernels/formats/q3_k.h"
 #include "ridgeline/kernels/formats/q4_0.h"
 #include "ridgeline/kernels/formats/q4_1.h"
 #include "ridgeline/kernels/formats/q4_k.h"
@@ -24,7 +29,8 @@ template <class... F>
 struct FormatList {};
 
 using FloatFormats = FormatList<F32, F16, BF16>;
-using QuantizedFormats = FormatList<Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, MXFP4>;
+using QuantizedFormats = FormatList<Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K,
+                                    IQ4_NL, IQ4_XS, MXFP4, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S>;
 
 /// One table entry per format of the list: Entry<F>::make().
 template <template <class> class Entry, class List>

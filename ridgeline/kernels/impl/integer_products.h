@@ -75,12 +75,21 @@ void tile32(const std::byte* panel, const std::byte* tile, std::int64_t, std::in
 
 // --- 256 elements, sub-blocks with integer scales: the sums of sub-blocks are scaled
 // --- and added in integers, minima are multiplied with the activations' sums, and one
-// --- F32 step ends the block: acc += (Σ scale·Σ level·q · d - Σ min·Σ q · dmin) · x scale
+// --- F32 step ends the block: acc += (Σ scale·Σ level·q · d - Σ min·Σ q · dmin) · x scale.
+// --- Where a level means 0, sums of 16 begin with what it adds; for sub-blocks of 32 it
+// --- is zero·Σ scale·Σ q, subtracted at the end.
 
 /// One vector per sub-block and panel vector, unpacked once for all rows.
 struct SubBlockScales {
   alignas(64) std::int32_t lanes[16][kPanelWidth];
 };
+
+constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+template <class F>
+inline constexpr bool kSumsBeginWithZero = !F::kHasMins && F::kSubElements == 16;
+template <class F>
+inline constexpr bool kSubtractsZero =
+    !F::kHasMins && F::kSubElements == 32 && !Sum<F::kMaxLevel>::kWithoutZero;
 
 /// scaled[r][v] = sum over the sub-blocks of chunk c of scale · Σ (level - zero) · q
 template <class F, int kRows>
@@ -91,14 +100,16 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
   constexpr int kSubBlocks = F::kChunkElements / F::kSubElements;
   const std::byte* q = x + c * (F::kChunkElements * kRows);
   const std::byte* corrections = x + (kQ8x256Sums16 + c * kSubBlocks) * (4 * kRows);
-  if constexpr (!F::kHasMins) static_assert(F::kZero == kQ8x256Zero);
   unroll<0, kSubBlocks>([&](auto s) RIDGELINE_BODY {
     const typename F::Chunk chunk = F::chunk(block, c);
     ahead.step<F::kBlockBytes * F::kSubElements / 256>();
     Dot sums[kRows][kVecs];
     const auto first = [&](int r) RIDGELINE_BODY {
-      if constexpr (F::kHasMins) return zero_i();
-      return broadcast_i(corrections + (s * kRows + r) * 4);
+      if constexpr (!kSumsBeginWithZero<F>)
+        return zero_i();
+      else
+        return shift_left<log2_of(F::kZero / kQ8x256Zero)>(
+            broadcast_i(corrections + (s * kRows + r) * 4));
     };
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r)
         RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) sums[r][v]
@@ -123,19 +134,50 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
   });
 }
 
-/// The minima of the eight sub-blocks of 32 as 16-bit pairs, in the activations' order.
+/// Factors of the eight sub-blocks of 32 as 16-bit pairs, in the order of the activations'
+/// sums: minima, or scales where the level that means 0 is subtracted.
 template <class F>
-RIDGELINE_INLINE void min_pairs(const std::byte* block, int v, VecI (&pairs)[4]) {
+RIDGELINE_INLINE void pairs_of_32(const std::byte* block, const SubBlockScales& scales, int v,
+                                  VecI (&pairs)[4]) {
   RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) {
-    const VecI bytes =
-        i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
-    pairs[i] = bit_and(i % 2 == 0 ? bytes : shift_right<8>(bytes), splat_i(0x00ff00ff));
+    if constexpr (F::kHasMins) {
+      const VecI bytes =
+          i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
+      pairs[i] = bit_and(i % 2 == 0 ? bytes : shift_right<8>(bytes), splat_i(0x00ff00ff));
+    } else {
+      const std::int32_t* low = scales.lanes[i / 2 * 4 + i % 2] + v * kLanes;
+      pairs[i] = bit_or(bit_and(load_i(low), splat_i(0xffff)),
+                        shift_left<16>(load_i(low + 2 * kPanelWidth)));
+    }
+  }
+}
+
+/// Σ factor·Σ q over the sub-blocks of 32, for row r of x.
+template <int kRows>
+RIDGELINE_INLINE VecI multiply_sums(const VecI (&pairs)[4], const std::byte* x, int r) {
+  VecI sum = zero_i();
+  RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) sum =
+      add_pairs(sum, pairs[i], two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
+  return sum;
+}
+
+/// -32 Σ min·Σ q over the sub-blocks of 16.
+template <int kRows>
+RIDGELINE_INLINE void multiply_sums_of_16(const SubBlockScales& mins, const std::byte* x, int v,
+                                          VecI (&minima)[kRows]) {
+  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) minima[r] = zero_i();
+  RIDGELINE_LOOP for (int s = 0; s < 16; ++s) {
+    const VecI min = load_i(&mins.lanes[s][v * kLanes]);
+    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) minima[r] =
+        add(minima[r], mul(min, broadcast_i(x + ((kQ8x256Sums16 + s) * kRows + r) * 4)));
   }
 }
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
-                                   const std::byte* x, Accumulators<kRows>& c, Prefetch& ahead) {
+                                   const SubBlockScales& mins, const std::byte* x,
+                                   Accumulators<kRows>& c, Prefetch& ahead) {
+  constexpr bool kMinsOf16 = F::kHasMins && F::kSubElements == 16;
   VecI scaled[kRows][kVecs];
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       scaled[r][v] = zero_i();
@@ -143,16 +185,20 @@ RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales&
     add_chunk<F, kRows>(block, i, scales, x, scaled, ahead);
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
     const VecF d = F::d(block, v);
-    VecI mins[4];
-    if constexpr (F::kHasMins) min_pairs<F>(block, v, mins);
+    VecI pairs[4], minima[kRows];
+    if constexpr (kMinsOf16)
+      multiply_sums_of_16<kRows>(mins, x, v, minima);
+    else if constexpr (F::kHasMins || kSubtractsZero<F>)
+      pairs_of_32<F>(block, scales, v, pairs);
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
+      if constexpr (kSubtractsZero<F>)
+        scaled[r][v] =
+            sub(scaled[r][v], shift_left<log2_of(F::kZero)>(multiply_sums<kRows>(pairs, x, r)));
       VecF sum = mul(to_float(scaled[r][v]), d);
-      if constexpr (F::kHasMins) {
-        VecI minima = zero_i();
-        RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) minima =
-            add_pairs(minima, mins[i], two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
-        sum = fnma(to_float(minima), F::dmin(block, v), sum);
-      }
+      if constexpr (kMinsOf16)
+        sum = fma(to_float(minima[r]), mul(F::dmin(block, v), splat(1.0f / kQ8x256Zero)), sum);
+      else if constexpr (F::kHasMins)
+        sum = fnma(to_float(multiply_sums<kRows>(pairs, x, r)), F::dmin(block, v), sum);
       const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + r) * 4);
       c.set(r, v, fma(sum, x_scale, c.get(r, v)));
     }
@@ -167,10 +213,11 @@ void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::i
   Prefetch ahead{prefetch};
   const std::byte* x = tile + static_cast<std::size_t>(k_begin / 256) * kRows * kQ8x256RowBytes;
   const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
-  SubBlockScales scales;
+  SubBlockScales scales, mins;
   for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
     F::unpack_scales(block, scales.lanes);
-    add_block256<F, kRows>(block, scales, x, c, ahead);
+    if constexpr (F::kHasMins && F::kSubElements == 16) F::unpack_mins(block, mins.lanes);
+    add_block256<F, kRows>(block, scales, mins, x, c, ahead);
     block += F::kBlockBytes;
     x += kRows * kQ8x256RowBytes;
   }

@@ -154,6 +154,15 @@ RIDGELINE_INLINE void store_signed_bytes(VecI bytes, std::int32_t (*out)[kPanelW
   store_i(&out[3][v * kLanes], shift_right_signed<24>(bytes));
 }
 
+/// `groups` groups of signed bytes, of which lane r has four of row r.
+template <std::size_t groups>
+RIDGELINE_INLINE void unpack_signed_scales(const std::byte* from,
+                                           std::int32_t (*out)[kPanelWidth]) {
+  RIDGELINE_UNROLL for (std::size_t q = 0; q < groups; ++q)
+      RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
+          store_signed_bytes(load_i(from + q * kGroupBytes + v * kVecBytes), out + 4 * q, v);
+}
+
 /// Panels of types with blocks of 32 elements (Q4_0 and its kin). As many blocks go
 /// together as have their scales in one group, so that groups stay aligned; of two:
 ///
