@@ -24,9 +24,10 @@ std::string grouped(const std::string& digits, char separator, std::size_t group
 }
 
 std::string in_base(std::uint64_t value, unsigned base, bool upper) {
+  const std::string_view symbols = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[value % base];
+    digits += symbols[value % base];
     value /= base;
   } while (value != 0);
   std::ranges::reverse(digits);
