@@ -11,6 +11,7 @@
 #include <random>
 
 #include "tests/support/random_model.h"
+#include "tests/support/recipe_model.h"
 
 namespace ridgeline {
 namespace {
@@ -210,6 +211,158 @@ TEST_F(EngineTest, CancelGivesTheBlocksBack) {
   for (const auto& id : {a, waiting, b}) engine->cancel(*id);
   EXPECT_TRUE(engine->idle());
   EXPECT_TRUE(engine->kv_pools().unused());
+}
+
+// --- continuing a sequence that was kept ----------------------------------------
+
+class ContinueTest : public EngineTest {
+ protected:
+  static std::vector<TokenId> random_prompt(std::size_t count, unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<TokenId> ids(count);
+    for (TokenId& id : ids) id = static_cast<TokenId>(random() % 300);
+    return ids;
+  }
+  struct Run {
+    SequenceId id = 0;
+    std::vector<TokenId> ids;
+    std::int64_t reused = -1;
+  };
+  static Run run(Engine& engine, const std::vector<TokenId>& prompt, int max_tokens, CacheUse use) {
+    SamplingParams params = greedy(max_tokens);
+    params.temperature = 1;  // any change of the logits shows
+    params.seed = 5;
+    Run run;
+    const auto id = engine.submit(prompt, params, use);
+    EXPECT_TRUE(id) << id.error().message;
+    run.id = *id;
+    while (!engine.idle()) {
+      for (const TokenEvent& e : engine.step()) {
+        if (e.token) run.ids.push_back(*e.token);
+        run.reused = e.reused_tokens;
+      }
+    }
+    return run;
+  }
+  /// Checks a prompt that continues `from` against a fresh engine's.
+  Run expect_as_fresh(Engine& engine, const std::vector<TokenId>& prompt, SequenceId from,
+                      std::int64_t reused) {
+    const Run continued = run(engine, prompt, 12, {.keep = true, .continue_from = from});
+    EXPECT_EQ(continued.reused, reused);
+    auto fresh = load({.context = 200});
+    EXPECT_EQ(continued.ids, run(*fresh, prompt, 12, {}).ids);
+    return continued;
+  }
+};
+
+TEST_F(ContinueTest, OnlyWhatIsNewIsComputed) {
+  auto engine = load({.context = 200, .batch_tokens = 32});
+  std::vector<TokenId> prompt = random_prompt(70, 1);
+  Run turn = run(*engine, prompt, 12, {.keep = true});
+  EXPECT_EQ(turn.reused, 0);
+  EXPECT_FALSE(engine->kv_pools().unused());
+
+  // The next turn of a conversation: the answer, of which the last token was never computed,
+  // and another question.
+  prompt.insert(prompt.end(), turn.ids.begin(), turn.ids.end());
+  const auto question = random_prompt(20, 2);
+  prompt.insert(prompt.end(), question.begin(), question.end());
+  turn = expect_as_fresh(*engine, prompt, turn.id, 70 + 11);
+
+  // The same once more, of which the last token has to be computed: the answer again.
+  const std::vector<TokenId> answer = turn.ids;
+  turn = expect_as_fresh(*engine, prompt, turn.id, 101);
+  EXPECT_EQ(turn.ids, answer);
+
+  // Back to the middle of a block of the first prompt, and on from there.
+  prompt.resize(37);
+  prompt.push_back((random_prompt(70, 1)[37] + 1) % 300);
+  turn = expect_as_fresh(*engine, prompt, turn.id, 37);
+
+  engine->release(turn.id);
+  EXPECT_TRUE(engine->kv_pools().unused());
+  expect_as_fresh(*engine, prompt, turn.id, 0);
+}
+
+// With windows: what is behind the window is gone, and a prompt that parts there starts anew.
+TEST_F(ContinueTest, WindowsAreContinuedAsFarAsTheyReach) {
+  for (const char* name : {"gemma3", "mistral-window", "gpt-oss"}) {
+    SCOPED_TRACE(name);
+    test::write_recipe_model(path_, test::read_recipe(name));
+    auto engine = load({.context = 120, .batch_tokens = 16});
+    std::vector<TokenId> prompt = random_prompt(60, 6);
+    for (TokenId& id : prompt) id %= engine->config().vocab_size;
+    const Run turn = run(*engine, prompt, 10, {.keep = true});
+    prompt.insert(prompt.end(), turn.ids.begin(), turn.ids.end());
+    prompt.push_back(5);
+    const auto expect = [&](const std::vector<TokenId>& next, SequenceId from,
+                            std::int64_t reused) {
+      const Run continued = run(*engine, next, 10, {.keep = true, .continue_from = from});
+      EXPECT_EQ(continued.reused, reused);
+      auto fresh = load({.context = 120});
+      EXPECT_EQ(continued.ids, run(*fresh, next, 10, {}).ids);
+      return continued.id;
+    };
+    const SequenceId next = expect(prompt, turn.id, 69);
+    prompt.resize(30);
+    expect(prompt, next, 0);
+  }
+}
+
+TEST_F(ContinueTest, CancelledSequencesAreKeptToo) {
+  auto engine = load({.context = 200});
+  const std::vector<TokenId> prompt = random_prompt(40, 3);
+  const auto id = engine->submit(prompt, greedy(100), {.keep = true});
+  for (int i = 0; i < 8; ++i) engine->step();
+  engine->cancel(*id);
+  EXPECT_TRUE(engine->idle());
+  std::vector<TokenId> next = prompt;
+  next.push_back(7);
+  expect_as_fresh(*engine, next, *id, 40);
+}
+
+TEST_F(ContinueTest, KeptSequencesGiveWayToThoseThatRun) {
+  auto engine = load({.context = 100});  // the pool holds one such sequence
+  const std::vector<TokenId> first = random_prompt(60, 4), second = random_prompt(80, 5);
+  const SequenceId a = run(*engine, first, 5, {.keep = true}).id;
+  const SequenceId b = run(*engine, second, 5, {.keep = true}).id;
+  expect_as_fresh(*engine, first, a, 0);
+  expect_as_fresh(*engine, second, b, 0);
+}
+
+TEST_F(ContinueTest, QueuedContinuationsDoNotBlockEachOther) {
+  // Room for two running; four kept ones are continued at once, longest last.
+  auto engine = load({.context = 150, .kv_memory_bytes = 320 << 10, .max_sequences = 4});
+  std::vector<SequenceId> kept, next;
+  for (unsigned i = 0; i < 4; ++i)
+    kept.push_back(run(*engine, random_prompt(30, i), 4, {.keep = true}).id);
+  std::map<SequenceId, std::vector<TokenId>> together;
+  for (unsigned i = 0; i < 4; ++i) {
+    std::vector<TokenId> prompt = random_prompt(30 + 25 * i, i);
+    const auto id = engine->submit(prompt, greedy(20), {.continue_from = kept[i]});
+    ASSERT_TRUE(id) << id.error().message;
+    next.push_back(*id);
+  }
+  for (int steps = 0; !engine->idle(); ++steps) {
+    ASSERT_LT(steps, 1000);
+    for (const TokenEvent& e : engine->step())
+      if (e.token) together[e.sequence].push_back(*e.token);
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    auto fresh = load({.context = 150});
+    EXPECT_EQ(together[next[i]],
+              EngineTest::run(*fresh, random_prompt(30 + 25 * i, i), greedy(20)).ids);
+  }
+}
+
+TEST_F(ContinueTest, RefusesWhatNeverWasOrStillRuns) {
+  auto engine = load({.context = 64, .max_sequences = 2});
+  EXPECT_THAT(engine->submit({1}, greedy(1), {.continue_from = 7}).error().message,
+              HasSubstr("no sequence 7 to continue from"));
+  const auto id = engine->submit({1, 2}, greedy(20), {.keep = true});
+  engine->step();
+  EXPECT_THAT(engine->submit({1, 2, 3}, greedy(1), {.continue_from = *id}).error().message,
+              HasSubstr("has not ended"));
 }
 
 }  // namespace

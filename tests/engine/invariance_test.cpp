@@ -8,7 +8,7 @@
 #include <random>
 
 #include "ridgeline/kernels/kernel_table.h"
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/sequence_blocks.h"
 #include "ridgeline/model/model.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recipe_model.h"
@@ -18,11 +18,13 @@ namespace {
 
 constexpr std::int64_t kMaxRows = 256;
 constexpr std::int64_t kPositions = 640;  // beyond one attention span
+constexpr int kBlocks = 120;
 
-/// A model on one backend, and the means to run sequences through it.
+/// A model on one backend, and the means to run sequences through it. Windowed layers give
+/// blocks back behind the window, which others get.
 class Runner {
  public:
-  Runner(const std::string& path, const BackendOptions& options, DType kv_type) : pool_(120) {
+  Runner(const std::string& path, const BackendOptions& options, DType kv_type) {
     auto file = ModelFile::open(path);
     EXPECT_TRUE(file) << file.error().message;
     auto backend = create_backend(options);
@@ -35,18 +37,21 @@ class Runner {
     auto model = Model::load(*file, *backend_, load);
     EXPECT_TRUE(model) << model.error().message;
     model_ = std::move(*model);
-    auto cache = backend_->make_kv_cache(model_->config().kv_shape(kv_type, 120));
+    const KvCacheShape shape = model_->config().kv_shape(kv_type, kBlocks);
+    const std::vector<std::int64_t> windows = shape.windows();
+    pools_ = std::make_unique<KvPools>(windows, std::vector<int>(windows.size(), kBlocks));
+    auto cache = backend_->make_kv_cache(shape);
     EXPECT_TRUE(cache) << cache.error().message;
     cache_ = std::move(*cache);
   }
 
   struct Sequence {
     explicit Sequence(Runner& runner, std::vector<std::int32_t> ids)
-        : tokens(std::move(ids)), blocks(runner.pool_) {
-      EXPECT_TRUE(blocks.reserve(static_cast<std::int64_t>(tokens.size())));
+        : tokens(std::move(ids)), blocks(*runner.pools_) {
+      EXPECT_TRUE(blocks.reserve(static_cast<std::int64_t>(tokens.size()), kMaxRows));
     }
     std::vector<std::int32_t> tokens;
-    BlockTable blocks;
+    SequenceBlocks blocks;
     std::int64_t done = 0;
   };
 
@@ -56,8 +61,9 @@ class Runner {
     Batch batch;
     for (Sequence* s : sequences) {
       const std::int64_t n = std::min(count, static_cast<std::int64_t>(s->tokens.size()) - s->done);
+      s->blocks.advance(s->done, s->done + n);
       batch.slices.push_back({static_cast<std::int32_t>(batch.rows()), static_cast<std::int32_t>(n),
-                              s->done, s->blocks.blocks()});
+                              s->done, s->blocks.tables()});
       batch.tokens.insert(batch.tokens.end(), s->tokens.begin() + s->done,
                           s->tokens.begin() + s->done + n);
       batch.logit_rows.push_back(static_cast<std::int32_t>(batch.rows() - 1));
@@ -85,7 +91,7 @@ class Runner {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> cache_;
-  BlockPool pool_;
+  std::unique_ptr<KvPools> pools_;
 };
 
 std::vector<std::int32_t> random_tokens(std::size_t count, unsigned seed) {

@@ -144,7 +144,11 @@ TEST_F(HuggingFaceErrors, IndexAndShardsMustAgree) {
   EXPECT_THAT(error(), HasSubstr("tensor 'model.absent.weight' is not in model-0000"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, HuggingFace, testing::Values("llama", "qwen2", "qwen3"),
+INSTANTIATE_TEST_SUITE_P(Models, HuggingFace,
+                         testing::Values("llama", "llama-sharded", "mistral", "mixtral", "qwen2",
+                                         "qwen3", "qwen3-moe", "granite", "olmo2", "phi3", "gemma",
+                                         "gemma2", "gemma3", "gpt-oss", "deepseek-v2",
+                                         "deepseek-v3", "gpt2", "starcoder2"),
                          [](const auto& parameter) {
                            std::string text = parameter.param;
                            std::ranges::replace(text, '-', '_');

@@ -210,7 +210,7 @@ Status CpuBackend::reserve(const Limits& limits) {
                                  "the experts' activations"));
 
   const HeadTiling heads(limits.query_heads, std::max(1, limits.kv_heads));
-  const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most();
+  const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most;
   const int value_dim = limits.value_dim > 0 ? limits.value_dim : limits.head_dim;
   const std::size_t state_floats = kernels_->attention_state_floats(value_dim);
   const std::size_t attention_floats =
