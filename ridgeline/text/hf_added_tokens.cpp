@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ridgeline/base/check.h"
+#include "ridgeline/base/result.h"
 #include "ridgeline/text/bert_characters.h"
 #include "ridgeline/text/hf_regex.h"
 #include "ridgeline/text/utf8.h"
@@ -62,12 +63,10 @@ bool is_word_character(std::string_view character) {
 HfAddedTokens::HfAddedTokens(std::vector<HfAddedToken> tokens, const HfNormalizer& normalizer)
     : tokens_(std::move(tokens)),
       raw_(make_automaton(tokens_, false, normalizer)),
-      normalized_(make_automaton(tokens_, true, normalizer)) {}
-
-bool HfAddedTokens::is_normalized(TokenId id) const {
-  return std::any_of(tokens_.begin(), tokens_.end(), [id](const HfAddedToken& token) {
-    return token.id == id && token.normalized;
-  });
+      normalized_(make_automaton(tokens_, true, normalizer)) {
+  for (const HfAddedToken& token : tokens_) {
+    if (token.normalized) normalized_ids_.insert(static_cast<std::uint32_t>(token.id), 1);
+  }
 }
 
 std::vector<HfAddedTokens::Occurrence> HfAddedTokens::find(const SpecialTokens& automaton,

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ridgeline/base/result.h"
+#include "ridgeline/text/flat_map.h"
 #include "ridgeline/text/hf_normalizer.h"
 #include "ridgeline/text/special_tokens.h"
 #include "ridgeline/text/vocabulary.h"
@@ -40,7 +40,9 @@ class HfAddedTokens {
   std::vector<Occurrence> find_in_normalized(std::string_view text, bool parse_special) const {
     return find(normalized_, text, parse_special);
   }
-  bool is_normalized(TokenId id) const;
+  bool is_normalized(TokenId id) const {
+    return normalized_ids_.contains(static_cast<std::uint32_t>(id));
+  }
 
  private:
   std::vector<Occurrence> find(const SpecialTokens& automaton, std::string_view text,
@@ -48,6 +50,7 @@ class HfAddedTokens {
 
   std::vector<HfAddedToken> tokens_;
   SpecialTokens raw_, normalized_;  // ids are places in tokens_
+  FlatMap normalized_ids_;
 };
 
 }  // namespace ridgeline

@@ -222,6 +222,21 @@ TEST(HfFolder, BytesThatAreNoText) {
             (std::vector<TokenId>{0, 3, 3, 1}));
 }
 
+// What a fuzzer starts from.
+TEST(HfBadFiles, SeedsLoad) {
+  int num_seeds = 0;
+  const auto folder = std::filesystem::path(RIDGELINE_SOURCE_DIR) / "fuzz/seeds/tokenizer_json";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string seed{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    const auto tokenizer = load_hf_tokenizer(seed, "", entry.path().string());
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    (*tokenizer)->encode("a b<s>X  12 ab\n", {.parse_special = true});
+    ++num_seeds;
+  }
+  EXPECT_GT(num_seeds, 20);
+}
+
 // Every file of the oracle, damaged: an error, or a tokenizer that works.
 TEST(HfBadFiles, DamagedOnes) {
   std::mt19937 random(7);
