@@ -261,3 +261,20 @@ add("bert", "bert", "Bert", o, BERT,
     {"block_count": 3, "context_length": 512, "embedding_length": 40, "feed_forward_length": 72,
      "attention.head_count": 2, LN: 1e-12, "attention.causal": False, "pooling_type": 1, "tokenizer.ggml.token_type_count": 2}, model="BertModel",
     encoder=True, gains=BERT_GAINS)
+
+o = dict(vocab_size=VOCAB, hidden_size=40, num_hidden_layers=2, num_attention_heads=2,
+         intermediate_size=72, max_position_embeddings=512, type_vocab_size=2,
+         layer_norm_eps=1e-12, pad_token_id=0,
+         rope_parameters=dict(rope_type="default", rope_theta=1000.0))
+N = r"layers\.(\d+)\."
+NOMIC = EMBEDDINGS + [
+    (N + r"self_attn\.([qkv])_proj\.weight", r"blk.\1.attn_\2.weight"),
+    (N + r"self_attn\.o_proj\.weight", r"blk.\1.attn_output.weight"),
+    (N + r"mlp\.(gate|up|down)_proj\.weight", r"blk.\1.ffn_\2.weight"),
+    (N + r"post_attention_layernorm\.(weight|bias)", r"blk.\1.attn_output_norm.\2"),
+    (N + r"post_mlp_layernorm\.(weight|bias)", r"blk.\1.layer_output_norm.\2")]
+add("nomic-bert", "nomic-bert", "NomicBert", o, NOMIC,
+    {"block_count": 2, "context_length": 512, "embedding_length": 40, "feed_forward_length": 72,
+     "attention.head_count": 2, LN: 1e-12, "attention.causal": False, "pooling_type": 1,
+     "rope.freq_base": 1000.0, "tokenizer.ggml.token_type_count": 2}, model="NomicBertModel",
+    encoder=True, gains=BERT_GAINS)

@@ -88,6 +88,18 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       ->capture_default_str();
   command.add_option("--quantize", quantize,
                      "round F32, F16 or BF16 weights to this type as they are loaded, as q8_0");
+  command
+      .add_option("--rope-scaling", rope.scaling,
+                  "how positions are stretched, instead of as the file says: none, linear, yarn")
+      ->check(CLI::IsMember({"none", "linear", "yarn"}));
+  command.add_option("--rope-scale", rope.factor, "to a context so many times as long")
+      ->check(CLI::Range(1.0, 1024.0));
+  command.add_option("--rope-freq-base", rope.base, "base of the rotation's frequencies")
+      ->check(CLI::Range(1.5, 1e12));
+  command
+      .add_option("--yarn-orig-ctx", rope.original_context,
+                  "context of the first training, which YaRN stretches")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));
   command.add_flag("--no-pin", no_pin, "do not bind threads to CPUs");
   command
       .add_option("--packed-cache", packed_cache,
@@ -118,6 +130,7 @@ Result<EngineOptions> EngineArguments::options() const {
   o.backend.pin = !no_pin;
   o.context = context;
   o.embeds = embeds;
+  o.rope = rope;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);
   if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))

@@ -60,6 +60,13 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
   }
   if (arguments.tensors)
     for (const TensorView& t : r.tensors) json["tensors"].push_back(tensor_json(t));
+  if (r.config && r.config->experts.count > 0) {
+    const ExpertConfig& e = r.config->experts;
+    json["config"]["experts"] = {{"count", e.count},
+                                {"per_token", e.routing.chosen},
+                                {"ffn_size", e.ffn_size},
+                                {"shared_ffn_size", e.shared_ffn_size}};
+  }
   return json;
 }
 
@@ -109,6 +116,10 @@ void print(const FileReport& r, const InspectArguments& arguments) {
     fmt::print(
         "shape           {} layers, width {}, {} heads, {} KV heads of {}, FFN {}, vocabulary {}\n",
         c.layers, c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim, c.ffn_size, c.vocab_size);
+    if (const ExpertConfig& e = c.experts; e.count > 0)
+      fmt::print("experts         {} a layer, {} for each token, FFN {}{}\n", e.count,
+                 e.routing.chosen, e.ffn_size,
+                 e.shared_ffn_size > 0 ? fmt::format("; shared ones {}", e.shared_ffn_size) : "");
     fmt::print("context         trained for {}; rope base {}\n", c.context_length, c.rope.base);
     for (DType type : {DType::kF16, DType::kF32})
       fmt::print("KV cache, {}   {} x {} B = {} B per token, {:.1f} MiB at {} tokens\n", name(type),

@@ -78,7 +78,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   if (options.batch_tokens < options.max_sequences)
     return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
                             options.batch_tokens, options.max_sequences));
-  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize}));
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize, .rope = options.rope}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
   if (config.is_encoder && !options.embeds)
@@ -138,6 +138,9 @@ Status Engine::check_ids(std::span<const TokenId> ids, const char* what) const {
 Result<SequenceId> Engine::submit(std::vector<TokenId> prompt, SamplingParams params,
                                   CacheUse use) {
   const auto length = static_cast<std::int64_t>(prompt.size());
+  if (config().is_encoder)
+    return fail(
+        fmt::format("a '{}' model writes no text: expected embed()", config().architecture));
   if (prompt.empty()) return fail("the prompt is empty: expected at least one token");
   if (length >= context_)
     return fail(

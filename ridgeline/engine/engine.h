@@ -31,6 +31,7 @@ struct EngineOptions {
   int max_sequences = 1;              ///< running at once
   bool embeds = false;                ///< embed() is what is wanted, so that an encoder will do
   std::optional<DType> quantize{};    ///< ModelFile::Options
+  RopeOverride rope{};                ///< likewise
   PackedCacheOptions packed_cache{};
   std::function<void(double fraction)> load_progress{};  ///< may be empty
 };

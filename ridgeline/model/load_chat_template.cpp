@@ -67,8 +67,7 @@ Result<std::optional<std::string>> read_chat_template(const Checkpoint& checkpoi
                                                       const std::string& folder,
                                                       std::string_view name) {
   if (!folder.empty()) return template_of_folder(folder, name);
-  std::string key = "tokenizer.chat_template";
-  if (!name.empty()) key += "." + std::string(name);
+  const std::string key = fmt::format("tokenizer.chat_template{}{}", name.empty() ? "" : ".", name);
   RIDGELINE_TRY(const auto text, checkpoint.string(key));
   return text ? std::optional(std::string(*text)) : std::nullopt;
 }
@@ -87,7 +86,7 @@ Result<ChatTemplate> load_chat_template(const ModelFile& file, const Tokenizer& 
   std::string name = file.path() + ": the chat template";
   if (with_tools) {
     RIDGELINE_TRY(source, file.chat_template(kToolUse));
-    if (source) name += std::string(" '") + kToolUse + "'";
+    if (source) name += fmt::format(" '{}'", kToolUse);
   }
   if (!source) {
     RIDGELINE_TRY(source, file.chat_template());

@@ -80,7 +80,9 @@ Status read_windows(const MetadataReader& reader, const Architecture& architectu
   const Checkpoint& file = reader.file();
   RIDGELINE_TRY(const int window, reader.integer("attention.sliding_window", 0, 1 << 30,
                                                  architecture.default_window));
-  if (window == 0 || window >= config.context_length) return {};
+  // Where all layers are alike, a window that nothing lies behind is none.
+  const bool is_wide = architecture.window_period == 0 && window >= config.context_length;
+  if (window == 0 || is_wide) return {};
   const std::string key = reader.key("attention.sliding_window_pattern");
   const auto layers = static_cast<std::size_t>(config.layers);
   config.layer_windows.assign(layers, 0);

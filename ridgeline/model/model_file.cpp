@@ -18,6 +18,7 @@ Result<ModelFile> ModelFile::open(const std::string& path, const Options& option
   if (options.quantize) {
     RIDGELINE_TRY(checkpoint, quantize_on_load(std::move(checkpoint), *options.quantize));
   }
+  RIDGELINE_TRY(checkpoint, override_rope(std::move(checkpoint), options.rope));
   return ModelFile(std::move(checkpoint), is_folder ? path : "");
 }
 

@@ -8,6 +8,7 @@
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/checkpoint.h"
 #include "ridgeline/model/model_config.h"
+#include "ridgeline/model/rope_override.h"
 #include "ridgeline/text/tokenizer.h"
 
 namespace ridgeline {
@@ -18,10 +19,11 @@ class ModelFile {
  public:
   struct Options {
     /// Weights of F32, F16 or BF16 are rounded to this type as they are read.
-    std::optional<DType> quantize;
+    std::optional<DType> quantize{};
+    RopeOverride rope{};
   };
   /// A GGUF file, any part of one that was split, or a Hugging Face folder. Errors: those
-  /// of open_gguf(), open_hugging_face() and quantize_on_load().
+  /// of open_gguf(), open_hugging_face(), quantize_on_load() and override_rope().
   static Result<ModelFile> open(const std::string& path, const Options& options);
   static Result<ModelFile> open(const std::string& path) { return open(path, {}); }
 

@@ -340,7 +340,8 @@ Result<std::vector<HfPart>> HfPart::list(const char* key) const {
   if (found == nullptr || !found->is_array()) return wrong(key, "a list");
   std::vector<HfPart> parts;
   for (const json& element : *found) {
-    parts.emplace_back(element, name_ + "." + key + "[" + std::to_string(parts.size()) + "]");
+    const std::string name = name_.empty() ? key : name_ + "." + key;
+    parts.emplace_back(element, name + "[" + std::to_string(parts.size()) + "]");
   }
   return parts;
 }

@@ -71,18 +71,46 @@ void append_mapped(std::string_view text, int options, std::string& output) {
   output.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
 }
 
-bool is_nfc(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[at]);
-    if (byte < 0x80) {
-      ++at;
+// Nothing is put in order or composed across a starter, and so across a later character.
+void append_normalized(std::string_view text, int options, std::string& output) {
+  std::size_t begin = 0, at = 0;
+  for_each_character(text, [&](char32_t c, std::string_view bytes) {
+    if (is_later_character(c)) {
+      append_mapped(text.substr(begin, at - begin), options, output);
+      output += bytes;
+      begin = at + bytes.size();
+    }
+    at += bytes.size();
+  });
+  append_mapped(text.substr(begin), options, output);
+}
+
+// Most text is NFC already: of the rest, what is not inert, with the character before it,
+// which it may be composed with.
+std::string normalize_to_nfc(std::string_view text) {
+  std::string normalized;
+  normalized.reserve(text.size());
+  std::size_t copied = 0, previous = 0, at = 0;
+  while (at < text.size()) {
+    const Utf8Step step = utf8_step(text.substr(at));
+    if (is_inert_in_nfc(step.code_point)) {
+      previous = at;
+      at += step.length_bytes;
       continue;
     }
-    const Utf8Step step = utf8_step(text.substr(at));
-    if (!is_inert_in_nfc(step.code_point)) return false;
-    at += step.length_bytes;
+    const std::size_t begin = std::max(previous, copied);
+    normalized += text.substr(copied, begin - copied);
+    while (at < text.size()) {
+      const Utf8Step next = utf8_step(text.substr(at));
+      if (is_inert_in_nfc(next.code_point)) break;
+      at += next.length_bytes;
+    }
+    append_normalized(text.substr(begin, at - begin), UTF8PROC_STABLE | UTF8PROC_COMPOSE,
+                      normalized);
+    copied = at;
   }
-  return true;
+  normalized += text.substr(copied);
+  return normalized;
 }
 
 }  // namespace
@@ -99,12 +127,10 @@ bool is_mark(char32_t c) {
 }
 
 std::string normalize(std::string_view text, NormalizationForm form) {
-  if (form == NormalizationForm::kNfc && is_nfc(text)) return std::string(text);
   int options = UTF8PROC_STABLE;
   switch (form) {
     case NormalizationForm::kNfc:
-      options |= UTF8PROC_COMPOSE;
-      break;
+      return normalize_to_nfc(text);
     case NormalizationForm::kNfd:
       options |= UTF8PROC_DECOMPOSE;
       break;
@@ -115,18 +141,8 @@ std::string normalize(std::string_view text, NormalizationForm form) {
       options |= UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
       break;
   }
-  // Nothing is put in order or composed across a starter.
   std::string normalized;
-  std::size_t begin = 0, at = 0;
-  for_each_character(text, [&](char32_t c, std::string_view bytes) {
-    if (is_later_character(c)) {
-      append_mapped(text.substr(begin, at - begin), options, normalized);
-      normalized += bytes;
-      begin = at + bytes.size();
-    }
-    at += bytes.size();
-  });
-  append_mapped(text.substr(begin), options, normalized);
+  append_normalized(text, options, normalized);
   return normalized;
 }
 

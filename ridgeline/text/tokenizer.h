@@ -48,7 +48,8 @@ class Tokenizer {
   /// are out of range always.
   std::string piece(TokenId id, bool render_special = false) const;
   /// The whole text, byte for byte; the spaces that encode() put at its front and
-  /// behind special tokens are dropped again.
+  /// behind special tokens are dropped again. Where the vocabulary has a normalizer
+  /// (WordPiece, some SentencePiece models) it is what that made of the text.
   std::string decode(std::span<const TokenId> ids, bool render_special = false) const;
 
   int vocab_size() const { return static_cast<int>(data().tokens.size()); }

@@ -133,12 +133,15 @@ Result<std::unique_ptr<Unigram>> Unigram::create(const VocabularyData& data) {
       pieces.push_back({text, id, static_cast<double>(text.size()) * best_score - 0.1});
     }
   }
-  return std::unique_ptr<Unigram>(new Unigram(std::move(normalizer), pieces, options));
+  auto unigram = std::unique_ptr<Unigram>(new Unigram(std::move(normalizer), pieces, options));
+  // A token of another type may also come out of plain text.
+  if (data.unknown && data.type(*data.unknown) == Type::kUnknown) unigram->unknown_ = *data.unknown;
+  return unigram;
 }
 
 Unigram::Unigram(SentencePieceNormalizer normalizer, const std::vector<UnigramModel::Piece>& pieces,
                  const UnigramModel::Options& options)
-    : normalizer_(std::move(normalizer)), model_(pieces, options), unknown_(options.unknown) {
+    : normalizer_(std::move(normalizer)), model_(pieces, options) {
   for (const UnigramModel::Piece& piece : pieces) {
     char32_t before = kSpaceMark;
     for (std::size_t at = 0; at < piece.text.size();) {

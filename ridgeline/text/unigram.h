@@ -74,8 +74,8 @@ class Unigram final : public TextEncoder {
 
   SentencePieceNormalizer normalizer_;
   UnigramModel model_;
-  TokenId unknown_;
-  FlatMap before_space_mark_;  // the characters that precede U+2581 within a piece
+  TokenId unknown_ = kNoToken;  // a run of it is one
+  FlatMap before_space_mark_;   // the characters that precede U+2581 within a piece
 };
 
 }  // namespace ridgeline

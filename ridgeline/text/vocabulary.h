@@ -14,8 +14,8 @@ namespace ridgeline {
 using TokenId = std::int32_t;
 inline constexpr TokenId kNoToken = -1;
 
-/// What a vocabulary consists of, whichever file it came from. `text` knows no
-/// file format: model/tokenizer_gguf.h fills this from GGUF metadata.
+/// What a vocabulary consists of, whichever file it came from: model/vocabulary.h fills
+/// this from GGUF metadata, sentencepiece_model.h and tiktoken.h from such files.
 struct VocabularyData {
   enum class Kind {
     kSentencePieceBpe,

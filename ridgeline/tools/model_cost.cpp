@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "ridgeline/base/check.h"
+#include "ridgeline/model/pack_plan.h"
 
 namespace ridgeline {
 namespace {
@@ -14,8 +16,17 @@ constexpr std::string_view kEmbedding = "token_embd.weight", kHead = "output.wei
 
 /// Bytes of a matrix in memory, which are its file's but for padding.
 double packed_bytes(const TensorView& tensor, const WeightKernel& kernel, int panel_width) {
-  const std::int64_t panels = (tensor.rows() + panel_width - 1) / panel_width;
-  return static_cast<double>(panels) * static_cast<double>(kernel.panel_bytes(tensor.cols()));
+  const std::int64_t matrices = matrices_in(tensor);
+  const std::int64_t panels = (tensor.rows() / matrices + panel_width - 1) / panel_width;
+  return static_cast<double>(matrices * panels) *
+         static_cast<double>(kernel.panel_bytes(tensor.cols()));
+}
+
+/// One expert's matrix, or all of a layer's.
+bool is_expert(std::string_view name) {
+  if (name.ends_with("_exps.weight")) return true;
+  const std::size_t number = name.find_first_of("0123456789", name.find(".ffn_"));
+  return name.find(".ffn_") != name.npos && number != name.npos && name[number - 1] == '.';
 }
 
 /// Does a row without logits skip this tensor?
@@ -32,14 +43,23 @@ ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tens
                      const KernelTable& kernels, bool exact, double kv_bytes) {
   ModelCost cost;
   cost.kv_bytes = kv_bytes;
-  cost.attention_ops = 4.0 * config.layers * config.q_size();
+  cost.attention_ops = 2.0 * config.layers * (config.q_size() + config.attention_size());
+  if (config.experts.count > 0)
+    cost.chosen_share = static_cast<double>(config.experts.routing.chosen) / config.experts.count;
   const bool untied = std::ranges::find(tensors, kHead, &TensorView::name) != tensors.end();
   const std::string last_layer = fmt::format("blk.{}.", config.layers - 1);
   for (const TensorView& tensor : tensors) {
-    if (tensor.shape.size() != 2 || (untied && tensor.name == kEmbedding)) continue;
+    if (matrices_in(tensor) == 0 || (untied && tensor.name == kEmbedding)) continue;
     const WeightKernel* kernel = find_weight_kernel(kernels, tensor.dtype, exact);
     RIDGELINE_CHECK(kernel != nullptr);  // the model was loaded
     const bool skipped = only_for_logits(tensor.name, last_layer);
+    if (is_expert(tensor.name)) {
+      Cost& experts = skipped ? cost.logit_experts : cost.experts;
+      experts.ops_of(arithmetic_of(kernel->activation)) +=
+          2.0 * static_cast<double>(tensor.elements()) * cost.chosen_share;
+      experts.bytes += packed_bytes(tensor, *kernel, kernels.panel_width);
+      continue;
+    }
     (skipped ? cost.per_logit_row : cost.per_row).ops_of(arithmetic_of(kernel->activation)) +=
         2.0 * static_cast<double>(tensor.elements());
     (skipped ? cost.per_logit_pass : cost.per_pass).bytes +=
@@ -61,6 +81,12 @@ Cost ModelCost::of(const Pass& pass) const {
   cost += per_row * rows;
   cost += per_logit_row * logit_rows;
   if (logit_rows > 0) cost += per_logit_pass;
+  const auto add_experts = [&](const Cost& all, double choosing) {
+    for (std::size_t i = 0; i < cost.ops.size(); ++i) cost.ops[i] += all.ops[i] * choosing;
+    cost.bytes += all.bytes * (1.0 - std::pow(1.0 - chosen_share, choosing));
+  };
+  add_experts(experts, rows);
+  add_experts(logit_experts, logit_rows);
   cost.ops_of(Arithmetic::kF32) += attention_ops * pairs;
   cost.bytes += kv_bytes * positions;
   return cost;

@@ -17,12 +17,16 @@ namespace ridgeline {
 /// and K and V once per pass and sequence, read and written. Activations stay in caches,
 /// and a row of an embedding table is nothing beside a weight. Rows whose logits nobody
 /// wants leave the last layer after its attention (Decoder::keep_logit_rows); what they
-/// skip there is not counted either, nor is a head that no row needs.
+/// skip there is not counted either, nor is a head that no row needs. Of a mixture's experts a
+/// row has its own, and a pass reads as many as its rows choose on average if all are as likely.
 struct ModelCost {
   Cost per_row;              ///< operations of each row
   Cost per_pass;             ///< bytes of the weights that every pass reads
   Cost per_logit_row;        ///< further operations of a row whose logits are wanted
   Cost per_logit_pass;       ///< further bytes of a pass that has such rows
+  Cost experts;              ///< operations of a row, bytes of all experts
+  Cost logit_experts;        ///< likewise, of those that only rows with logits need
+  double chosen_share = 0;   ///< of a layer's experts that a row chooses
   double attention_ops = 0;  ///< of one row against one position that it sees
   double kv_bytes = 0;       ///< of one position, all layers
 

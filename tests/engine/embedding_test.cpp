@@ -139,6 +139,9 @@ TEST_F(Embedding, WhatCannotBeEmbeddedIsASentence) {
             "a text of 513 tokens cannot be embedded: expected 1 to 512 (the context)");
   EXPECT_EQ(error({5, 259}), "the text holds token id 259, expected 0 to 258");
 
+  const auto submitted = bert->submit({5, 6}, {});
+  ASSERT_FALSE(submitted);
+  EXPECT_EQ(submitted.error().message, "a 'bert' model writes no text: expected embed()");
   auto text_model = Engine::load(path_, {});
   ASSERT_FALSE(text_model);
   EXPECT_NE(text_model.error().message.find("ridgeline embed"), std::string::npos);
@@ -154,7 +157,9 @@ TEST_F(Embedding, RunningSequencesKeepTheirBlocks) {
   const auto llama = decoder();
   ASSERT_NE(llama, nullptr);
   const auto before = llama->embed(random_ids(30, 1));
-  ASSERT_TRUE(llama->submit(random_ids(20, 2), {.max_tokens = -1, .ignore_eos = true}));
+  SamplingParams endless;
+  endless.ignore_eos = true;
+  ASSERT_TRUE(llama->submit(random_ids(20, 2), endless));
   llama->step();
   const auto busy = llama->embed(random_ids(30, 1));
   ASSERT_FALSE(busy);

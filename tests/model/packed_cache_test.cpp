@@ -23,6 +23,7 @@
 #include "ridgeline/model/model.h"
 #include "ridgeline/platform/atomic_file.h"
 #include "tests/support/random_model.h"
+#include "tests/support/recipe_model.h"
 
 namespace ridgeline {
 namespace {
@@ -74,7 +75,7 @@ Start start(const std::string& path, const StartOptions& options) {
   BlockTable blocks(pool);
   EXPECT_TRUE(blocks.reserve(kPositions));
   Batch batch;
-  batch.tokens = {1, 70, 290, 2, 131};
+  batch.tokens = {1, 70, 250, 2, 131};
   batch.slices = {{0, kPositions, 0, blocks.blocks()}};
   batch.logit_rows = {0, 1, 2, 3, 4};
   (*model)->forward(batch, **cache);
@@ -163,6 +164,22 @@ TEST_F(PackedCache, ALargerFileIsWrittenInSeveralPieces) {
     if (memory != Memory::kAuto) {
       EXPECT_EQ(second.report.shared, memory == Memory::kShared);
     }
+  }
+}
+
+/// Experts whose rows are no whole panels, in one tensor and apart, and heads taken out of one.
+TEST_F(PackedCache, HoldsStacksOfMatrices) {
+  for (const char* recipe : {"mixtral", "mixtral-apart", "deepseek2-lite-old"}) {
+    SCOPED_TRACE(recipe);
+    test::write_recipe_model(model_, test::read_recipe(recipe));
+    const Start plain = start(model_, {});
+    const Start first = start(model_, {.cache = cache_});
+    const Start second = start(model_, {.cache = cache_});
+    EXPECT_EQ(first.report.state, State::kWritten) << first.report.warning;
+    EXPECT_EQ(second.report.state, State::kUsed) << second.report.warning;
+    EXPECT_EQ(first.logits, plain.logits);
+    EXPECT_EQ(second.logits, plain.logits);
+    EXPECT_EQ(second.weight_bytes, plain.weight_bytes);
   }
 }
 

@@ -64,7 +64,8 @@ TEST(StreamingDetokenizer, SpecialTokensOnlyIfAskedFor) {
 
 TEST(StreamingDetokenizer, GivesWholeCharactersAndInTheEndAllThatDecodeGives) {
   std::mt19937 random(3);
-  const VocabularyData vocabularies[] = {small_sentencepiece(), small_byte_level()};
+  const VocabularyData vocabularies[] = {small_sentencepiece(), small_unigram(),
+                                         small_byte_level()};
   for (const VocabularyData& data : vocabularies) {
     const auto tokenizer = make_tokenizer(data);
     for (int round = 0; round < 2000; ++round) {

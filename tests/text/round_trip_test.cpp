@@ -72,6 +72,7 @@ void expect_round_trips(const Tokenizer& tokenizer, bool with_invalid) {
 
 TEST(RoundTrip, SmallVocabulariesGiveAnyBytesBack) {
   expect_round_trips(*make_tokenizer(small_sentencepiece()), true);
+  expect_round_trips(*make_tokenizer(small_unigram()), true);
   for (const PreTokenizerRow& row : pre_tokenizer_table()) {
     expect_round_trips(*make_tokenizer(small_byte_level(std::string(row.names.front()))), true);
   }

@@ -42,6 +42,13 @@ inline VocabularyData small_sentencepiece(bool with_bytes = true) {
   return data;
 }
 
+inline VocabularyData small_unigram(bool with_bytes = true) {
+  VocabularyData data = small_sentencepiece(with_bytes);
+  data.kind = VocabularyData::Kind::kUnigram;
+  data.add_eos = false;
+  return data;
+}
+
 /// All bytes, then the tokens that the merges make, then <|end|>.
 inline VocabularyData small_byte_level(std::string pre_tokenizer = "gpt-2") {
   VocabularyData data;

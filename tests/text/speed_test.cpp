@@ -92,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(All, AdversarialSpeed, ::testing::ValuesIn(kGgufVocabul
 TEST(SpeedOfSmallVocabularies, AMegabyteOfAnything) {
   const std::size_t size = std::size_t{1} << (kMeasured ? 20 : 16);
   expect_fast(*make_tokenizer(small_sentencepiece()), size);
+  expect_fast(*make_tokenizer(small_unigram()), size);
   expect_fast(*make_tokenizer(small_byte_level("deepseek-llm")), size);
   for (const PreTokenizerRow& row : pre_tokenizer_table()) {
     expect_fast(*make_tokenizer(small_byte_level(std::string(row.names.front()))), size / 32);

@@ -49,10 +49,11 @@ TEST(TemplateOracle, EveryTemplateAndConversation) {
       const auto text = parsed->render(input, {}, testing::fixed_clock);
       const std::string where = name + ": " + c["name"].get<std::string>();
       if (outputs[i].is_string()) {
-        if (text)
+        if (text) {
           EXPECT_EQ(fnv1a(*text), outputs[i].get<std::string>()) << where << "\n" << *text;
-        else
+        } else {
           ADD_FAILURE() << where << ": " << text.error().message;
+        }
       } else if (text) {
         ADD_FAILURE() << where << ": expected an error, got\n" << *text;
       } else if (outputs[i]["error"].is_string()) {

@@ -15,13 +15,6 @@ namespace {
 constexpr Tokenizer::EncodeOptions kPlain = {.add_bos = false, .add_eos = false};
 using Texts = std::vector<std::string>;
 
-VocabularyData small_unigram(bool with_bytes = true) {
-  VocabularyData data = small_sentencepiece(with_bytes);
-  data.kind = VocabularyData::Kind::kUnigram;
-  data.add_eos = false;
-  return data;
-}
-
 Texts encode(const Tokenizer& tokenizer, std::string_view text) {
   Texts texts;
   for (const TokenId id : tokenizer.encode(text, kPlain))

@@ -139,6 +139,17 @@ TEST(WordPiece, TheLongestTokenFirstOrTheWholeWordIsUnknown) {
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("therein, the!")), "therein, the!");
 }
 
+// Words without end, marks that are put in order, words of one mark: all in linear time.
+TEST(WordPiece, LongRunsOfAnything) {
+  const auto tokenizer = make_tokenizer(small_wordpiece());
+  for (const auto& [unit, expected] :
+       std::map<std::string, std::size_t>{{"a", 1}, {"\u302e", 1}, {",", 1 << 18}, {" ", 0}}) {
+    std::string text;
+    for (int i = 0; i < 1 << 18; ++i) text += unit;
+    EXPECT_EQ(tokenizer->encode(text).size(), expected + 2) << unit;
+  }
+}
+
 TEST(WordPiece, StreamsWhatDecodeGives) {
   const auto tokenizer = make_tokenizer(small_wordpiece());
   const std::vector<TokenId> ids = tokenizer->encode("Therein, a\u4e2d the ab!");

@@ -124,6 +124,12 @@ struct CodeBlocks {
   static RIDGELINE_INLINE VecF d(const std::byte* block, int v) {
     return load(floats(block) + v * kLanes);
   }
+  /// The scale of sub-block i of chunk c, where sub-blocks have 16 elements.
+  template <int i>
+  static RIDGELINE_INLINE VecI scale(const std::byte* block, int c, int v) {
+    return signed_byte_of<i>(load_i(reload(block + kScalesAt) +
+                                    static_cast<std::size_t>(c) * kGroupBytes + v * kVecBytes));
+  }
   static RIDGELINE_INLINE void unpack_scales(const std::byte* block,
                                              std::int32_t (*out)[kPanelWidth]) {
     unpack_signed_scales<kScaleGroups>(block + kScalesAt, out);

@@ -64,24 +64,42 @@ struct Q2_K {
   static RIDGELINE_INLINE VecF dmin(const std::byte* block, int v) {
     return load_f16(block + 32 + v * (kVecBytes / 2));
   }
+  /// Scales of sub-blocks 4 q .. 4 q + 3, a byte each.
+  template <int q>
+  static RIDGELINE_INLINE VecI scale_bytes(const std::byte* block, int v) {
+    return bit_and(both_bytes<q>(block, v), splat_i(0x0f0f0f0f));
+  }
+  template <int q>
+  static RIDGELINE_INLINE VecI min_bytes(const std::byte* block, int v) {
+    return bit_and(shift_right<4>(both_bytes<q>(block, v)), splat_i(0x0f0f0f0f));
+  }
+  /// The scale of sub-block i of chunk c.
+  template <int i>
+  static RIDGELINE_INLINE VecI scale(const std::byte* block, int c, int v) {
+    const VecI both = load_i(reload(block + kScalesAt) + static_cast<std::size_t>(c) * kGroupBytes +
+                             v * kVecBytes);
+    if constexpr (i == 0)
+      return bit_and(both, splat_i(15));
+    else
+      return bit_and(shift_right<8 * i>(both), splat_i(15));
+  }
   static RIDGELINE_INLINE void unpack_scales(const std::byte* block,
                                              std::int32_t (*out)[kPanelWidth]) {
-    unpack<0>(block, out);
+    unroll<0, 4>([&](auto q) RIDGELINE_BODY {
+      for (int v = 0; v < kVecs; ++v) store_bytes(scale_bytes<q>(block, v), out + 4 * q, v);
+    });
   }
   static RIDGELINE_INLINE void unpack_mins(const std::byte* block,
                                            std::int32_t (*out)[kPanelWidth]) {
-    unpack<4>(block, out);
+    unroll<0, 4>([&](auto q) RIDGELINE_BODY {
+      for (int v = 0; v < kVecs; ++v) store_bytes(min_bytes<q>(block, v), out + 4 * q, v);
+    });
   }
 
  private:
-  template <int shift>
-  static RIDGELINE_INLINE void unpack(const std::byte* block, std::int32_t (*out)[kPanelWidth]) {
-    RIDGELINE_UNROLL for (int q = 0; q < 4; ++q) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
-      const VecI both =
-          load_i(block + kScalesAt + static_cast<std::size_t>(q) * kGroupBytes + v * kVecBytes);
-      store_bytes(bit_and(shift == 0 ? both : shift_right<shift>(both), splat_i(0x0f0f0f0f)),
-                  out + 4 * q, v);
-    }
+  template <int q>
+  static RIDGELINE_INLINE VecI both_bytes(const std::byte* block, int v) {
+    return load_i(block + kScalesAt + q * kGroupBytes + v * kVecBytes);
   }
 };
 

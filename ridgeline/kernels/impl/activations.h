@@ -15,6 +15,7 @@
 //                                  -32 (sum of 16) int32, 16 of them, each × rows
 //                                  sums of 32 as int16 pairs, 4 dwords, each × rows:
 //                                      (0,2) (1,3) (4,6) (5,7)
+//                                  sums of 16 likewise, 8 dwords, each × rows
 //                                  scale                F32 × rows
 //
 // q = x · 127 / max|x|, to nearest, ties to even; scale = max|x| / 127. A block whose
@@ -34,8 +35,9 @@ inline constexpr int kQ8x256Dwords = 64;
 inline constexpr int kQ8x256Zero = 32;    ///< level that means 0, where sums start from it
 inline constexpr int kQ8x256Sums16 = 64;  ///< in dwords × rows, from the block's begin
 inline constexpr int kQ8x256Pairs32 = 80;
-inline constexpr int kQ8x256Scale = 84;
-inline constexpr std::size_t kQ8x256RowBytes = 85 * 4;
+inline constexpr int kQ8x256Pairs16 = 84;
+inline constexpr int kQ8x256Scale = 92;
+inline constexpr std::size_t kQ8x256RowBytes = 93 * 4;
 
 /// One row's share of a tile.
 inline std::size_t tile_row_bytes(ActivationFormat format, std::int64_t k) {

@@ -85,6 +85,10 @@ struct SubBlockScales {
 };
 
 constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+/// A chunk has four sub-blocks, whose scales are the bytes of one group: they are taken
+/// out where they are used. Others are unpacked once for a block.
+template <class F>
+inline constexpr bool kScalesOfChunk = F::kSubElements == 16;
 template <class F>
 inline constexpr bool kSumsBeginWithZero = !F::kHasMins && F::kSubElements == 16;
 template <class F>
@@ -125,7 +129,12 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
       }
     });
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
-      const VecI scale = load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
+      const VecI scale = [&]() RIDGELINE_BODY {
+        if constexpr (kScalesOfChunk<F>)
+          return F::template scale<s>(block, c, v);
+        else
+          return load_i(&scales.lanes[c * kSubBlocks + s][v * kLanes]);
+      }();
       RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
         scaled[r][v] = add(scaled[r][v], mul(sums[r][v].template total<kGroups>(first(r)), scale));
         compute_now(scaled[r][v]);
@@ -134,50 +143,38 @@ RIDGELINE_INLINE void add_chunk(const std::byte* block, int c, const SubBlockSca
   });
 }
 
-/// Factors of the eight sub-blocks of 32 as 16-bit pairs, in the order of the activations'
-/// sums: minima, or scales where the level that means 0 is subtracted.
+/// What is multiplied with the activations' sums, as 16-bit pairs in their order: minima,
+/// or scales where the level that means 0 is subtracted.
 template <class F>
-RIDGELINE_INLINE void pairs_of_32(const std::byte* block, const SubBlockScales& scales, int v,
-                                  VecI (&pairs)[4]) {
-  RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) {
+inline constexpr int kPairs = F::kSubElements == 16 ? 8 : 4;
+template <class F>
+RIDGELINE_INLINE void factor_pairs(const std::byte* block, const SubBlockScales& scales, int v,
+                                   VecI (&pairs)[kPairs<F>]) {
+  unroll<0, kPairs<F>>([&](auto i) RIDGELINE_BODY {
     if constexpr (F::kHasMins) {
-      const VecI bytes =
-          i < 2 ? F::template min_bytes<0>(block, v) : F::template min_bytes<1>(block, v);
+      const VecI bytes = F::template min_bytes<i / 2>(block, v);
       pairs[i] = bit_and(i % 2 == 0 ? bytes : shift_right<8>(bytes), splat_i(0x00ff00ff));
     } else {
       const std::int32_t* low = scales.lanes[i / 2 * 4 + i % 2] + v * kLanes;
       pairs[i] = bit_or(bit_and(load_i(low), splat_i(0xffff)),
                         shift_left<16>(load_i(low + 2 * kPanelWidth)));
     }
-  }
+  });
 }
 
-/// Σ factor·Σ q over the sub-blocks of 32, for row r of x.
-template <int kRows>
-RIDGELINE_INLINE VecI multiply_sums(const VecI (&pairs)[4], const std::byte* x, int r) {
+/// Σ factor·Σ q over the sub-blocks, for row r of x.
+template <int kRows, int n>
+RIDGELINE_INLINE VecI multiply_sums(const VecI (&pairs)[n], const std::byte* x, int r) {
+  constexpr int kAt = n == 8 ? kQ8x256Pairs16 : kQ8x256Pairs32;
   VecI sum = zero_i();
-  RIDGELINE_UNROLL for (int i = 0; i < 4; ++i) sum =
-      add_pairs(sum, pairs[i], two(x + ((kQ8x256Pairs32 + i) * kRows + r) * 4));
+  RIDGELINE_UNROLL for (int i = 0; i < n; ++i) sum =
+      add_pairs(sum, pairs[i], two(x + ((kAt + i) * kRows + r) * 4));
   return sum;
-}
-
-/// -32 Σ min·Σ q over the sub-blocks of 16.
-template <int kRows>
-RIDGELINE_INLINE void multiply_sums_of_16(const SubBlockScales& mins, const std::byte* x, int v,
-                                          VecI (&minima)[kRows]) {
-  RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) minima[r] = zero_i();
-  RIDGELINE_LOOP for (int s = 0; s < 16; ++s) {
-    const VecI min = load_i(&mins.lanes[s][v * kLanes]);
-    RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) minima[r] =
-        add(minima[r], mul(min, broadcast_i(x + ((kQ8x256Sums16 + s) * kRows + r) * 4)));
-  }
 }
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales& scales,
-                                   const SubBlockScales& mins, const std::byte* x,
-                                   Accumulators<kRows>& c, Prefetch& ahead) {
-  constexpr bool kMinsOf16 = F::kHasMins && F::kSubElements == 16;
+                                   const std::byte* x, Accumulators<kRows>& c, Prefetch& ahead) {
   VecI scaled[kRows][kVecs];
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       scaled[r][v] = zero_i();
@@ -185,19 +182,14 @@ RIDGELINE_INLINE void add_block256(const std::byte* block, const SubBlockScales&
     add_chunk<F, kRows>(block, i, scales, x, scaled, ahead);
   RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
     const VecF d = F::d(block, v);
-    VecI pairs[4], minima[kRows];
-    if constexpr (kMinsOf16)
-      multiply_sums_of_16<kRows>(mins, x, v, minima);
-    else if constexpr (F::kHasMins || kSubtractsZero<F>)
-      pairs_of_32<F>(block, scales, v, pairs);
+    VecI pairs[kPairs<F>];
+    if constexpr (F::kHasMins || kSubtractsZero<F>) factor_pairs<F>(block, scales, v, pairs);
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       if constexpr (kSubtractsZero<F>)
         scaled[r][v] =
             sub(scaled[r][v], shift_left<log2_of(F::kZero)>(multiply_sums<kRows>(pairs, x, r)));
       VecF sum = mul(to_float(scaled[r][v]), d);
-      if constexpr (kMinsOf16)
-        sum = fma(to_float(minima[r]), mul(F::dmin(block, v), splat(1.0f / kQ8x256Zero)), sum);
-      else if constexpr (F::kHasMins)
+      if constexpr (F::kHasMins)
         sum = fnma(to_float(multiply_sums<kRows>(pairs, x, r)), F::dmin(block, v), sum);
       const VecF x_scale = broadcast_f(x + (kQ8x256Scale * kRows + r) * 4);
       c.set(r, v, fma(sum, x_scale, c.get(r, v)));
@@ -213,11 +205,10 @@ void tile256(const std::byte* panel, const std::byte* tile, std::int64_t, std::i
   Prefetch ahead{prefetch};
   const std::byte* x = tile + static_cast<std::size_t>(k_begin / 256) * kRows * kQ8x256RowBytes;
   const std::byte* block = panel + static_cast<std::size_t>(k_begin / 256) * F::kBlockBytes;
-  SubBlockScales scales, mins;
+  SubBlockScales scales;
   for (std::int64_t b = k_begin / 256; b < k_end / 256; ++b) {
-    F::unpack_scales(block, scales.lanes);
-    if constexpr (F::kHasMins && F::kSubElements == 16) F::unpack_mins(block, mins.lanes);
-    add_block256<F, kRows>(block, scales, mins, x, c, ahead);
+    if constexpr (!kScalesOfChunk<F>) F::unpack_scales(block, scales.lanes);
+    add_block256<F, kRows>(block, scales, x, c, ahead);
     block += F::kBlockBytes;
     x += kRows * kQ8x256RowBytes;
   }

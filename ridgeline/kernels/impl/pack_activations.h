@@ -130,21 +130,26 @@ inline void pack_q8x256(const float* x, std::ptrdiff_t x_stride, int rows, std::
       for (int i = 0; i < 256; i += kLanes) max_bits = max(max_bits, magnitude_bits(load(row + i)));
       const BlockScale s = block_scale(max_bits);
       std::int8_t q[256];
-      std::int32_t sums32[8];
+      std::int32_t sums16[16], sums32[8];
       for (int i = 0; i < 8; ++i) {
-        const std::int32_t first = quantize16(row + 32 * i, s.inverse, q + 32 * i);
-        const std::int32_t second = quantize16(row + 32 * i + 16, s.inverse, q + 32 * i + 16);
-        const std::int32_t negative[2] = {correction(first), correction(second)};
-        put(kQ8x256Sums16 + 2 * i, &negative[0]);
-        put(kQ8x256Sums16 + 2 * i + 1, &negative[1]);
-        sums32[i] = wrapping_sum(first, second);
+        sums16[2 * i] = quantize16(row + 32 * i, s.inverse, q + 32 * i);
+        sums16[2 * i + 1] = quantize16(row + 32 * i + 16, s.inverse, q + 32 * i + 16);
+        sums32[i] = wrapping_sum(sums16[2 * i], sums16[2 * i + 1]);
       }
-      for (int i = 0; i < 4; ++i) {
-        const int low = i / 2 * 4 + i % 2;
-        const std::int16_t pair[2] = {static_cast<std::int16_t>(sums32[low]),
-                                      static_cast<std::int16_t>(sums32[low + 2])};
-        put(kQ8x256Pairs32 + i, pair);
+      for (int i = 0; i < 16; ++i) {
+        const std::int32_t negative = correction(sums16[i]);
+        put(kQ8x256Sums16 + i, &negative);
       }
+      const auto put_pairs = [&](int dword, const std::int32_t* sums, int pairs) {
+        for (int i = 0; i < pairs; ++i) {
+          const int low = i / 2 * 4 + i % 2;
+          const std::int16_t pair[2] = {static_cast<std::int16_t>(sums[low]),
+                                        static_cast<std::int16_t>(sums[low + 2])};
+          put(dword + i, pair);
+        }
+      };
+      put_pairs(kQ8x256Pairs32, sums32, 4);
+      put_pairs(kQ8x256Pairs16, sums16, 8);
       for (int j = 0; j < kQ8x256Dwords; ++j) put(j, q + 4 * j);
       put(kQ8x256Scale, &s.scale);
     }

@@ -163,6 +163,15 @@ RIDGELINE_INLINE void unpack_signed_scales(const std::byte* from,
           store_signed_bytes(load_i(from + q * kGroupBytes + v * kVecBytes), out + 4 * q, v);
 }
 
+/// Byte i of each lane, with its sign.
+template <int i>
+RIDGELINE_INLINE VecI signed_byte_of(VecI v) {
+  if constexpr (i == 3)
+    return shift_right_signed<24>(v);
+  else
+    return shift_right_signed<24>(shift_left<24 - 8 * i>(v));
+}
+
 /// Panels of types with blocks of 32 elements (Q4_0 and its kin). As many blocks go
 /// together as have their scales in one group, so that groups stay aligned; of two:
 ///

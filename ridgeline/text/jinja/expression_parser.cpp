@@ -1,5 +1,7 @@
 #include "ridgeline/text/jinja/expression_parser.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -32,7 +34,7 @@ ExprPtr ExpressionParser::make(Kind kind, int line, ExprPtr a, ExprPtr b) const 
 
 int ExpressionParser::depth_over(int inner_depth) const {
   if (inner_depth >= kMaxNesting)
-    stream_.fail("the template nests deeper than " + std::to_string(kMaxNesting) + " levels");
+    stream_.fail(fmt::format("the template nests deeper than {} levels", kMaxNesting));
   return inner_depth + 1;
 }
 
@@ -229,7 +231,7 @@ ExprPtr ExpressionParser::parse_primary(bool with_namespace) {
   }
   if (stream_.is_operator("[")) return parse_list();
   if (stream_.is_operator("{")) return parse_dict();
-  stream_.fail("unexpected " + describe(stream_.current()));
+  stream_.fail(fmt::format("unexpected {}", describe(stream_.current())));
 }
 
 ExprPtr ExpressionParser::parse_list() {
@@ -277,8 +279,7 @@ ExprPtr ExpressionParser::parse_tuple(const TupleOptions& options) {
   }
   if (!is_tuple) {
     if (!items.empty()) return std::move(items[0]);
-    if (!options.in_parentheses)
-      stream_.fail("expected an expression, got " + describe(stream_.current()));
+    if (!options.in_parentheses) stream_.unexpected("an expression");
   }
   ExprPtr expr = make(Kind::kTuple, line);
   expr->children = std::move(items);
@@ -410,7 +411,7 @@ CallArguments ExpressionParser::parse_arguments() {
       std::string name = stream_.next().text;
       stream_.next();
       if (std::ranges::find(a.keyword, name, &Keyword::name) != a.keyword.end())
-        stream_.fail("the keyword argument '" + name + "' is repeated");
+        stream_.fail(fmt::format("the keyword argument '{}' is repeated", name));
       a.keyword.push_back({std::move(name), parse_expression()});
     } else {
       ensure(a.dyn_positional == nullptr && a.dyn_keyword == nullptr && a.keyword.empty());
@@ -427,12 +428,19 @@ ExprPtr ExpressionParser::parse_call(ExprPtr callee) {
   return finish(std::move(expr));
 }
 
+void ExpressionParser::parse_dotted_rest(std::string& name) {
+  while (stream_.skip_operator(".")) {
+    name += '.';
+    name += stream_.expect_any_name();
+  }
+}
+
 ExprPtr ExpressionParser::parse_filters(ExprPtr value, bool first_without_pipe) {
   while (first_without_pipe || stream_.skip_operator("|")) {
     first_without_pipe = false;
     ExprPtr expr = make(Kind::kFilter, stream_.line());
     expr->name = stream_.expect_any_name();
-    while (stream_.skip_operator(".")) expr->name += "." + stream_.expect_any_name();
+    parse_dotted_rest(expr->name);
     expr->children.push_back(std::move(value));
     if (stream_.is_operator("(")) expr->arguments = parse_arguments();
     value = finish(std::move(expr));
@@ -446,7 +454,7 @@ ExprPtr ExpressionParser::parse_test(ExprPtr value) {
   const bool negated = stream_.skip_name("not");
   ExprPtr expr = make(Kind::kTest, line, std::move(value));
   expr->name = stream_.expect_any_name();
-  while (stream_.skip_operator(".")) expr->name += "." + stream_.expect_any_name();
+  parse_dotted_rest(expr->name);
   const auto starts_value = [this] {
     switch (stream_.current().type) {
       case Type::kString:

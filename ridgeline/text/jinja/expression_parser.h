@@ -55,6 +55,7 @@ class ExpressionParser {
   ExprPtr parse_call(ExprPtr expr);
   ExprPtr parse_test(ExprPtr expr);
   CallArguments parse_arguments();
+  void parse_dotted_rest(std::string& name);
 
   ExprPtr make(Expr::Kind kind, int line) const;
   ExprPtr make(Expr::Kind kind, int line, ExprPtr child) const;

@@ -1,5 +1,7 @@
 #include "ridgeline/text/jinja/filters.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -69,12 +71,12 @@ std::optional<std::int64_t> parse_integer(std::string_view text, int base) {
     }
   }
   if (digits.empty() || digits[0] == '-') return std::nullopt;
-  if (negative) digits.insert(0, "-");
+  if (negative) digits.insert(digits.begin(), '-');
   std::int64_t value = 0;
   const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
   if (end.ptr != digits.data() + digits.size()) return std::nullopt;
   if (end.ec == std::errc::result_out_of_range)
-    throw TemplateError{"the integer " + digits.substr(0, 40) + " is beyond 64 bits"};
+    throw TemplateError{fmt::format("the integer {:.40} is beyond 64 bits", digits)};
   return value;
 }
 
@@ -194,14 +196,14 @@ Value filter_filesizeformat(Runtime& runtime, const Value& input, const Argument
   const double base = binary_units ? 1024 : 1000;
   if (*size == 1) return runtime.string("1 Byte");
   if (*size < base)
-    return runtime.string(std::to_string(static_cast<std::int64_t>(*size)) + " Bytes");
+    return runtime.string(fmt::format("{} Bytes", static_cast<std::int64_t>(*size)));
   constexpr std::string_view kLetters = "kMGTPEZY";
   double unit = base;
   std::size_t i = 0;
   for (; i + 1 < kLetters.size() && *size >= unit * base; ++i) unit *= base;
-  std::string prefix(1, kLetters[i]);
-  if (binary_units) prefix = (i == 0 ? "K" : prefix) + "i";
-  return runtime.string(print_float(*size / unit, 'f', 1, false) + " " + prefix + "B");
+  const char prefix = binary_units && i == 0 ? 'K' : kLetters[i];
+  return runtime.string(fmt::format("{} {}{}B", print_float(*size / unit, 'f', 1, false), prefix,
+                                    binary_units ? "i" : ""));
 }
 
 Value filter_tojson(Runtime& runtime, const Value& input, const Arguments& arguments) {
@@ -211,7 +213,7 @@ Value filter_tojson(Runtime& runtime, const Value& input, const Arguments& argum
   style.sort_keys = p.truth(runtime, 3, false);
   if (p.is_set(1)) {
     style.indented = true;
-    style.item_separator = ",";
+    style.item_separator.pop_back();  // no space where a line ends
     if (p[1].is_string()) {
       style.indent = p.text(1);
     } else {
@@ -280,8 +282,8 @@ Value call_filter(Runtime& runtime, const std::string& name, const Value& input,
   const Filter filter = find_filter(name);
   if (filter == nullptr) {
     if (is_unsupported_filter(name))
-      throw TemplateError{"the filter '" + name + "' is not supported"};
-    throw TemplateError{"No filter named '" + name + "' found."};
+      throw TemplateError{fmt::format("the filter '{}' is not supported", name)};
+    throw TemplateError{fmt::format("No filter named '{}' found.", name)};
   }
   return filter(runtime, input, arguments);
 }

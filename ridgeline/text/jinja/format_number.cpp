@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -46,12 +48,11 @@ void append_number(const FormatSpec& spec, bool negative, std::string digits, Te
   if (spec.grouping != 0)
     digits = grouped(digits, spec.grouping, std::string_view("xXob").find(spec.type) < 4 ? 4 : 3);
   std::string sign = negative ? "-" : spec.sign == '+' ? "+" : spec.sign == ' ' ? " " : "";
-  if (spec.alternate && std::string_view("xXob").find(spec.type) < 4)
-    sign += std::string("0") + spec.type;
+  if (spec.alternate && std::string_view("xXob").find(spec.type) < 4) sign += {'0', spec.type};
   if (spec.align == '=' || (spec.align == 0 && spec.zero)) {
     out.append(sign);
     FormatSpec inner = spec;
-    if (spec.align == 0) inner.fill = "0";
+    if (spec.align == 0) inner.fill.assign(1, '0');
     inner.width -= static_cast<std::int64_t>(sign.size());
     append_padded(inner, digits, '>', out);
   } else {
@@ -73,7 +74,7 @@ void append_integer(const FormatSpec& spec, std::int64_t value, TextBuilder& out
 std::string print_float(double value, char type, std::int64_t precision, bool alternate) {
   constexpr std::int64_t kMaxPrecision = 1000;
   if (precision > kMaxPrecision)
-    throw TemplateError{"a precision of " + std::to_string(precision) + " is too large"};
+    throw TemplateError{fmt::format("a precision of {} is too large", precision)};
   const char format[] = {'%',
                          alternate ? '#' : '.',
                          alternate ? '.' : '*',
@@ -91,7 +92,8 @@ void append_float(const FormatSpec& spec, double value, TextBuilder& out) {
   const bool negative = std::signbit(value) && !std::isnan(value);
   std::string digits;
   if (spec.type == '%') {
-    digits = print_float(std::abs(value) * 100, 'f', spec.precision, spec.alternate) + "%";
+    digits = print_float(std::abs(value) * 100, 'f', spec.precision, spec.alternate);
+    digits += '%';
   } else if (spec.type == 0 && spec.precision < 0) {
     digits = float_repr(std::abs(value));
   } else if (spec.type == 0) {

@@ -1,5 +1,7 @@
 #include "ridgeline/text/jinja/parser.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ridgeline/text/jinja/expression_parser.h"
@@ -60,7 +62,8 @@ class Parser {
           break;
         default:
           if (!ends.empty())
-            stream_.fail("unexpected end of template, expected {% " + list_of(ends) + " %}");
+            stream_.fail(
+                fmt::format("unexpected end of template, expected {{% {} %}}", list_of(ends)));
           return body;
       }
     }
@@ -69,7 +72,7 @@ class Parser {
   static std::string list_of(const Names& names) {
     std::string text;
     for (const std::string_view name : names)
-      text += (text.empty() ? "" : " or ") + std::string(name);
+      text += fmt::format("{}{}", text.empty() ? "" : " or ", name);
     return text;
   }
 
@@ -105,12 +108,13 @@ class Parser {
     const std::string& name = stream_.current().text;
     for (const char* other : {"include", "import", "from", "extends"})
       if (name == other)
-        stream_.fail("{% " + name +
-                     " %} needs other templates, and there are none: a chat "
-                     "template stands for itself");
+        stream_.fail(
+            fmt::format("{{% {} %}} needs other templates, and there are none: a chat "
+                        "template stands for itself",
+                        name));
     if (name == "autoescape") stream_.fail("{% autoescape %} is not supported");
-    stream_.fail("unknown tag '" + name + "'" +
-                 (ends.empty() ? "" : ", expected {% " + list_of(ends) + " %}"));
+    if (ends.empty()) stream_.fail(fmt::format("unknown tag '{}'", name));
+    stream_.fail(fmt::format("unknown tag '{}', expected {{% {} %}}", name, list_of(ends)));
   }
 
   StmtPtr parse_for() {
@@ -168,7 +172,7 @@ class Parser {
       if (!signature.parameters.empty()) stream_.expect_operator(",");
       std::string name = stream_.expect_any_name();
       if (std::ranges::find(signature.parameters, name) != signature.parameters.end())
-        stream_.fail("duplicate parameter '" + name + "'");
+        stream_.fail(fmt::format("duplicate parameter '{}'", name));
       signature.parameters.push_back(std::move(name));
       if (stream_.skip_operator("=")) {
         signature.defaults.push_back(expressions_.parse_expression());
@@ -233,10 +237,10 @@ class Parser {
     stream_.next();
     stmt->text = stream_.expect_any_name();
     if (std::ranges::find(blocks_, stmt->text) != blocks_.end())
-      stream_.fail("block '" + stmt->text + "' defined twice");
+      stream_.fail(fmt::format("block '{}' defined twice", stmt->text));
     blocks_.push_back(stmt->text);
     if (stream_.is_name("scoped") || stream_.is_name("required"))
-      stream_.fail("blocks that are " + stream_.current().text + " are not supported");
+      stream_.fail(fmt::format("blocks that are {} are not supported", stream_.current().text));
     stmt->bodies.push_back(parse_whole_body("endblock"));
     stream_.skip_name(stmt->text);
     return stmt;
@@ -270,8 +274,8 @@ class Parser {
 
 Program parse_program(std::string_view source) {
   if (source.size() > kMaxSourceBytes)
-    throw TemplateError{"the template has " + std::to_string(source.size()) +
-                        " bytes, expected at most " + std::to_string(kMaxSourceBytes)};
+    throw TemplateError{fmt::format("the template has {} bytes, expected at most {}", source.size(),
+                                    kMaxSourceBytes)};
   return Parser(source).run();
 }
 

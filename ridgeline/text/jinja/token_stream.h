@@ -39,10 +39,10 @@ class TokenStream {
     return there;
   }
   void expect_operator(std::string_view text) {
-    if (!skip_operator(text)) unexpected("'" + std::string(text) + "'");
+    if (!skip_operator(text)) unexpected(text);
   }
   void expect_name(std::string_view text) {
-    if (!skip_name(text)) unexpected("'" + std::string(text) + "'");
+    if (!skip_name(text)) unexpected(text);
   }
   void expect(Token::Type type) {
     if (!is(type)) unexpected(describe({type, 0, "", {}}));
@@ -53,12 +53,9 @@ class TokenStream {
     return next().text;
   }
 
-  [[noreturn]] void unexpected(const std::string& expected) const {
-    fail("expected " + expected + ", got " + describe(current()));
-  }
-  [[noreturn]] void fail(std::string message) const {
-    throw TemplateError{std::move(message), line()};
-  }
+  /// Throws that something else stands here.
+  [[noreturn]] void unexpected(std::string_view expected) const;
+  [[noreturn]] void fail(std::string message) const;
 
  private:
   std::vector<Token> tokens_;
