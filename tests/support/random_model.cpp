@@ -49,8 +49,8 @@ class Writer {
     if (can_encode(dtype))
       encode(dtype, values.data(), count, bytes.data());
     else
-      random_blocks(dtype, random_(), 1.5F / std::sqrt(static_cast<float>(shape.back())), count,
-                    bytes.data());
+      random_blocks(dtype, static_cast<std::uint32_t>(random_()),
+                    1.5F / std::sqrt(static_cast<float>(shape.back())), count, bytes.data());
     tensors_.push_back({name, dtype, std::move(shape), bytes.data(), bytes.size()});
   }
 
