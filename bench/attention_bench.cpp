@@ -35,7 +35,10 @@ struct Shape {
   int head_dim;
   int group;
   std::int64_t depth;
+  int latent = 0;  ///< first elements of K that are V; 0: V lies in the cache, as wide as K
+  std::int64_t window = 0;  ///< 0: all
 
+  int value_dim() const { return latent > 0 ? latent : head_dim; }
   bool operator==(const Shape&) const = default;
 };
 
@@ -73,17 +76,21 @@ class Sequence {
     for (std::size_t i = 0; i < q_.size(); ++i) q_[i] = values[i % values.size()];
     out_.resize(q_.size());
     const auto rows = static_cast<std::size_t>(most_positions_ * shape.group);
-    const std::size_t state_floats = rows * kernels.attention_state_floats(shape.head_dim);
+    const std::size_t state_floats = rows * kernels.attention_state_floats(shape.value_dim());
     total_.resize(state_floats);
     part_.resize(state_floats);
-    scratch_.resize(kernels.attention_scratch_floats(shape.head_dim, shape.head_dim, false));
+    scratch_.resize(
+        kernels.attention_scratch_floats(shape.head_dim, shape.value_dim(), shape.latent > 0));
   }
 
   /// One tile of `positions` from `first` on, over all that they see.
   void attend(std::size_t layer, int head, std::int64_t first, int positions) {
     AttentionSpan span{};
     span.kv_dtype = shape_.dtype;
-    span.head_dim = span.value_dim = shape_.head_dim;
+    span.head_dim = shape_.head_dim;
+    span.value_dim = shape_.value_dim();
+    span.latent = shape_.latent > 0;
+    span.window = shape_.window;
     span.group = shape_.group;
     span.positions = positions;
     span.first_position = first;
@@ -100,23 +107,36 @@ class Sequence {
     const std::int64_t visible = first + positions;
     span.ahead_end = visible;
     const int rows = positions * shape_.group;
-    for (std::int64_t at = 0; at < visible; at += kAttentionSpan) {
+    const std::int64_t seen =
+        shape_.window > 0 ? std::max<std::int64_t>(0, first - shape_.window + 1) : 0;
+    const std::int64_t begin = seen / kAttentionSpan * kAttentionSpan;
+    for (std::int64_t at = begin; at < visible; at += kAttentionSpan) {
       span.span_begin = at;
       span.span_end = std::min<std::int64_t>(visible, at + kAttentionSpan);
-      span.state = at == 0 ? total_.data() : part_.data();
+      span.state = at == begin ? total_.data() : part_.data();
       kernels_.attention_span(span);
-      if (at > 0) kernels_.attention_merge(total_.data(), part_.data(), shape_.head_dim, rows);
+      if (at > begin)
+        kernels_.attention_merge(total_.data(), part_.data(), shape_.value_dim(), rows);
     }
-    kernels_.attention_finish(total_.data(), shape_.head_dim, shape_.group, positions, nullptr,
+    kernels_.attention_finish(total_.data(), shape_.value_dim(), shape_.group, positions, nullptr,
                               out_.data() + row, q_stride_);
   }
 
   int tile_positions() const { return most_positions_; }
-  double kv_bytes() const { return 2.0 * static_cast<double>(half_layer_bytes_); }
+  /// Of what a row at the end sees.
+  double kv_bytes() const {
+    const double seen = shape_.window > 0
+                            ? static_cast<double>(std::min(shape_.window, shape_.depth)) /
+                                  static_cast<double>(shape_.depth)
+                            : 1.0;
+    return (shape_.latent > 0 ? 1.0 : 2.0) * seen * static_cast<double>(half_layer_bytes_);
+  }
   /// Of positions [first, first + count) against one KV head.
   double flops(std::int64_t first, std::int64_t count) const {
-    const double seen = static_cast<double>(count) * static_cast<double>(2 * first + count + 1) / 2;
-    return 4.0 * seen * shape_.head_dim * shape_.group;
+    double seen = 0;
+    for (std::int64_t p = first; p < first + count; ++p)
+      seen += static_cast<double>(shape_.window > 0 ? std::min(shape_.window, p + 1) : p + 1);
+    return 2.0 * seen * (shape_.head_dim + shape_.value_dim()) * shape_.group;
   }
 
  private:
@@ -214,17 +234,27 @@ void register_benchmarks() {
                                        [&kernel](auto& state) { fma_peak(state, kernel); });
 
   const Shape shapes[] = {
-      {DType::kF16, 64, 4, 0},  {DType::kF16, 64, 1, 0},  {DType::kF16, 64, 7, 0},
-      {DType::kF16, 128, 4, 0}, {DType::kF16, 128, 8, 0}, {DType::kF16, 80, 1, 0},
-      {DType::kBF16, 64, 4, 0}, {DType::kF32, 64, 4, 0},
+      {DType::kF16, 64, 4, 0},
+      {DType::kF16, 64, 1, 0},
+      {DType::kF16, 64, 7, 0},
+      {DType::kF16, 128, 4, 0},
+      {DType::kF16, 128, 8, 0},
+      {DType::kF16, 80, 1, 0},
+      {DType::kBF16, 64, 4, 0},
+      {DType::kF32, 64, 4, 0},
+      {.dtype = DType::kF16, .head_dim = 64, .group = 8, .depth = 0, .window = 1024},
+      {.dtype = DType::kF16, .head_dim = 576, .group = 16, .depth = 0, .latent = 512},
+      {.dtype = DType::kF16, .head_dim = 576, .group = 48, .depth = 0, .latent = 512},
   };
   for (const KernelTable* kernels : available_kernels()) {
     // The others use the attention of the ISA that they extend.
     if (kernels->name != "generic" && kernels->name != "avx2" && kernels->name != "avx512")
       continue;
     for (const Shape& base : shapes) {
-      const std::string prefix = fmt::format("{}/{}/head{}/group{}", kernels->name,
-                                             name(base.dtype), base.head_dim, base.group);
+      std::string prefix = fmt::format("{}/{}/head{}/group{}", kernels->name, name(base.dtype),
+                                       base.head_dim, base.group);
+      if (base.latent > 0) prefix += fmt::format("/latent{}", base.latent);
+      if (base.window > 0) prefix += fmt::format("/window{}", base.window);
       for (std::int64_t depth : {512, 8192}) {
         // The portable code is measured once: nobody tunes it.
         if (kernels->name == "generic" && (depth != 512 || &base != shapes)) continue;
