@@ -47,7 +47,9 @@ Status mixtral(HfConfigReader& in) {
 }
 
 Status qwen_moe(HfConfigReader& in) {
+  // transformers 5 writes the second name.
   in.copy_integer("num_experts", "expert_count");
+  in.copy_integer("num_local_experts", "expert_count");
   in.copy_integer("num_experts_per_tok", "expert_used_count");
   in.copy_integer("moe_intermediate_size", "expert_feed_forward_length");
   in.copy_integer("shared_expert_intermediate_size", "expert_shared_feed_forward_length");

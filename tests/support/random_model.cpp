@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <random>
 #include <vector>
@@ -88,10 +89,12 @@ GgufMetadata metadata_of(const RandomModel& m) {
 }  // namespace
 
 void add_byte_vocabulary(GgufMetadata& metadata, int size) {
-  std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
-  for (int b = 0; b < 256; ++b) tokens.push_back(fmt::format("<0x{:02X}>", b));
-  while (static_cast<int>(tokens.size()) < size)
-    tokens.push_back(fmt::format("w{}", tokens.size()));
+  // Metadata points into its texts: a deque's stay where they are while it grows.
+  static std::deque<std::string> all{"<unk>", "<s>", "</s>"};
+  if (all.size() == 3)
+    for (int b = 0; b < 256; ++b) all.push_back(fmt::format("<0x{:02X}>", b));
+  while (static_cast<int>(all.size()) < size) all.push_back(fmt::format("w{}", all.size()));
+  const std::vector<std::string_view> tokens(all.begin(), all.begin() + std::max(size, 259));
   const auto u32 = [](int v) { return GgufValue::of(static_cast<std::uint32_t>(v)); };
   std::vector<std::string_view> texts(tokens.begin(), tokens.end());
   std::vector<float> scores(tokens.size(), 0.0F);

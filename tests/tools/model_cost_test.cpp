@@ -61,19 +61,19 @@ TEST(ModelCost, OfExpertsWhatRowsChoose) {
   c.experts.routing.chosen = 2;
   const std::vector<TensorView> list{
       tensor("token_embd.weight", DType::kF32, {160, 64}),
-      tensor("blk.0.ffn_gate_inp.weight", DType::kF32, {8, 64}),       // 2,048 bytes
+      tensor("blk.0.ffn_gate_inp.weight", DType::kF32, {8, 64}),       // 4,096 bytes: a panel
       tensor("blk.0.ffn_down_exps.weight", DType::kF32, {8, 64, 32}),  // 65,536
       tensor("blk.1.ffn_down.0.weight", DType::kF32, {64, 32}),        // 8,192
       tensor("blk.1.ffn_gate_exps.bias", DType::kF32, {8, 32})};
   const ModelCost cost = model_cost(c, list, *find_kernels("generic"), false, kKvBytes);
-  EXPECT_EQ(cost.per_pass.bytes, 2048);
+  EXPECT_EQ(cost.per_pass.bytes, 4096);  // a panel has 16 rows
   EXPECT_EQ(cost.experts.bytes, 65536);
   EXPECT_EQ(cost.logit_experts.bytes, 8192);
   EXPECT_EQ(f32(cost.experts), 2 * 2 * 64 * 32);
 
   // Two rows choose a quarter each: 7 of 16 experts on average.
   const Pass pass{{{.rows = 2, .position = 0, .logits = false}}};
-  EXPECT_NEAR(cost.of(pass).bytes, 2048 + 65536 * 7.0 / 16 + kKvBytes * 4, 1e-6);
+  EXPECT_NEAR(cost.of(pass).bytes, 4096 + 65536 * 7.0 / 16 + kKvBytes * 4, 1e-6);
 }
 
 TEST(ModelCost, OfAPrefillInTwoPasses) {
