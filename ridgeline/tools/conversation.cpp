@@ -120,6 +120,8 @@ Result<AnswerStats> Conversation::answer(const SamplingParams& params,
   parked_ = id;
   text_ = prompt;
   tokens_ = std::move(tokens);
+  StreamingDetokenizer spelling(engine_.tokenizer(), /*render_special=*/true);
+  spelling.skip(tokens_);
   while (!engine_.idle()) {
     if (cancel) {
       engine_.cancel(id);
@@ -132,12 +134,13 @@ Result<AnswerStats> Conversation::answer(const SamplingParams& params,
       if (event.token) {
         if (stats.answer_tokens++ == 0) first = Clock::now();
         tokens_.push_back(*event.token);
-        text_ += engine_.tokenizer().piece(*event.token, /*render_special=*/true);
+        text_ += spelling.push(*event.token);
       }
       deliver(splitter.push(event.text));
       if (event.finished) stats.finish_reason = *event.finished;
     }
   }
+  text_ += spelling.finish();
   deliver(splitter.finish());
   const auto end = Clock::now();
   stats.first_token_seconds = seconds_between(start, stats.answer_tokens > 0 ? first : end);
