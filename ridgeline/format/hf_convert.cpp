@@ -81,16 +81,16 @@ TensorView as_vector(TensorView column) {
   return out;
 }
 
-TensorView plus_one(TensorView vector) {
-  TensorView out = converted(vector, DType::kF32, vector.shape, nullptr);
-  out.convert = [vector = std::move(vector)](std::int64_t first, std::int64_t count,
-                                             std::byte* to) {
+TensorView as_f32(TensorView stored, float offset) {
+  TensorView out = converted(stored, DType::kF32, stored.shape, nullptr);
+  out.convert = [source = std::move(stored), offset](std::int64_t first, std::int64_t count,
+                                                     std::byte* to) {
     std::vector<std::byte> scratch;
-    const auto stored = vector.read_rows(first, count, scratch);
-    const std::int64_t n = count * vector.cols();
+    const auto rows = source.read_rows(first, count, scratch);
+    const std::int64_t n = count * source.cols();
     std::vector<float> values(static_cast<std::size_t>(n));
-    decode(vector.dtype, stored.data(), n, values.data());
-    for (float& value : values) value += 1.0F;
+    decode(source.dtype, rows.data(), n, values.data());
+    for (float& value : values) value += offset;
     std::memcpy(to, values.data(), values.size() * sizeof(float));
   };
   return out;

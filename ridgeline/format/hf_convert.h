@@ -22,8 +22,9 @@ TensorView pick_rows(TensorView stored, std::vector<std::int64_t> shape,
 TensorView as_column(TensorView vector);
 TensorView as_vector(TensorView column);
 
-/// x + 1, as F32: norms whose weights count from one.
-TensorView plus_one(TensorView vector);
+/// x + offset, as F32: norms whose weights count from one, and what GGUF's converter keeps
+/// exact.
+TensorView as_f32(TensorView stored, float offset = 0.0F);
 
 /// [..][rows][cols] to [..][cols][rows]; of the stored columns, first, first + step, ...
 /// A row of the result is read across all stored rows.

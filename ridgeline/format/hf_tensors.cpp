@@ -195,7 +195,8 @@ class Mapper {
     const auto to = renamed(kGlobalNames, stem);
     if (!to || (suffix != ".weight" && suffix != ".bias")) return unknown(t);
     RIDGELINE_TRY(TensorView view, as_stored(t, path_));
-    if (is_gemma() && stem == "norm") view = plus_one(std::move(view));
+    if (is_gemma() && stem == "norm") view = as_f32(std::move(view), 1.0F);
+    if (*to == "position_embd" || *to == "token_types") view = as_f32(std::move(view));
     add(std::move(view), std::string(*to) + std::string(suffix));
     return {};
   }
@@ -224,7 +225,9 @@ class Mapper {
                                                                         : "ffn_norm";
     if (!to) return unknown(t);
     RIDGELINE_TRY(TensorView view, as_stored(t, path_));
-    if (is_gemma() && stem.ends_with("norm")) view = plus_one(std::move(view));
+    if (is_gemma() && stem.ends_with("norm")) view = as_f32(std::move(view), 1.0F);
+    // Rounding the router's products would change which experts are chosen.
+    if (to->starts_with("ffn_gate_inp")) view = as_f32(std::move(view));
     if (is("gpt2") && stem.find(".c_") != std::string_view::npos && view.shape.size() == 2)
       view = transposed(std::move(view));
     if ((is("llama") || is("granite")) && (*to == "attn_q" || *to == "attn_k")) {
