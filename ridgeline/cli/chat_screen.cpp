@@ -26,8 +26,10 @@ bool colours_on_stderr() {
 std::string ChatScreen::prompt(bool continued) const {
   if (!on_terminal_) return "";
   // \1 marks what takes no room on the line.
-  return fmt::format("\1{}\1{}\1{}\1", std::getenv("NO_COLOR") == nullptr ? kBold : "",
-                     continued ? "… " : "> ", kPlain);
+  const char* mark = continued ? "…" : ">";
+  if (std::getenv("NO_COLOR") != nullptr) return fmt::format("{} ", mark);
+  // The space behind it: libedit drops what takes no room at the end.
+  return fmt::format("\1{}\1{}\1{}\1 ", kBold, mark, kPlain);
 }
 
 void ChatScreen::piece(const Conversation::Piece& piece) {

@@ -3,6 +3,25 @@
 #include "ridgeline/model/model_file.h"
 
 namespace ridgeline {
+namespace {
+
+const char* kind_name(VocabularyData::Kind kind) {
+  switch (kind) {
+    case VocabularyData::Kind::kSentencePieceBpe:
+      return "SentencePiece BPE";
+    case VocabularyData::Kind::kByteLevelBpe:
+      return "byte-level BPE";
+    case VocabularyData::Kind::kUnigram:
+      return "unigram";
+    case VocabularyData::Kind::kWordPiece:
+      return "WordPiece";
+    case VocabularyData::Kind::kPipeline:
+      return "tokenizer.json";
+  }
+  return "";
+}
+
+}  // namespace
 
 std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
   return config->kv_elements(tokens) * info(type).block_bytes;
@@ -37,7 +56,15 @@ Result<FileReport> inspect_file(const std::string& path) {
   r.pre_tokenizer = pre.value_or("");
   RIDGELINE_TRY(const auto tokens, file.strings("tokenizer.ggml.tokens"));
   if (tokens) r.vocab_tokens = tokens->size();
-  r.chat_template = file.has("tokenizer.chat_template");
+  if (!kind) {
+    // A Hugging Face folder has its tokenizer beside the weights.
+    if (const auto tokenizer = model.tokenizer()) {
+      r.tokenizer = kind_name((*tokenizer)->data().kind);
+      r.vocab_tokens = static_cast<std::size_t>((*tokenizer)->vocab_size());
+    }
+  }
+  RIDGELINE_TRY(const auto chat_template, model.chat_template());
+  r.chat_template = chat_template.has_value();
   return r;
 }
 
