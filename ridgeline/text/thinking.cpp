@@ -85,4 +85,33 @@ void ThinkingSplitter::walk(Piece& piece, bool at_end) {
   pending_.clear();
 }
 
+bool HarmonySplitter::control(std::string_view token) {
+  if (token == "<|channel|>") {
+    state_ = State::kChannel;
+    channel_.clear();
+  } else if (token == "<|message|>") {
+    state_ = State::kMessage;
+  } else if (token == "<|start|>" || token == "<|end|>" || token == "<|return|>" ||
+             token == "<|call|>" || token == "<|constrain|>") {
+    state_ = State::kRole;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+ThinkingSplitter::Piece HarmonySplitter::push(std::string_view text) {
+  switch (state_) {
+    case State::kRole:
+      return {};
+    case State::kChannel:
+      channel_ += text;
+      return {};
+    case State::kMessage:
+      break;
+  }
+  if (channel_.starts_with("analysis")) return {std::string(text), ""};
+  return {"", std::string(text)};
+}
+
 }  // namespace ridgeline

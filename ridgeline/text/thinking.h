@@ -29,4 +29,22 @@ class ThinkingSplitter {
   bool fresh_ = true;  ///< nothing but white space since the part began
 };
 
+/// The same for gpt-oss's Harmony format, whose parts stand between control tokens:
+///
+///   <|channel|>analysis<|message|>reasoning<|end|>
+///   <|start|>assistant<|channel|>final<|message|>answer<|return|>
+///
+/// What goes to a tool ("commentary to=...") counts as answer.
+class HarmonySplitter {
+ public:
+  /// A control token's text. False: it is none of Harmony's.
+  bool control(std::string_view token);
+  ThinkingSplitter::Piece push(std::string_view text);
+
+ private:
+  enum class State { kRole, kChannel, kMessage };
+  State state_ = State::kRole;  ///< prompts end in <|start|>assistant
+  std::string channel_;
+};
+
 }  // namespace ridgeline

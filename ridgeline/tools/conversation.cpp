@@ -103,6 +103,8 @@ Result<AnswerStats> Conversation::answer(const SamplingParams& params,
   const ThinkingTags tags = template_.thinking_tags().value_or(ThinkingTags{});
   ThinkingSplitter splitter(std::string(tags.open), std::string(tags.close),
                             template_.ends_in_thinking(prompt));
+  const bool harmony = tags.open.starts_with("<|channel|>");
+  HarmonySplitter channels;
   ChatMessage message{"assistant", "", ""};
   const auto deliver = [&](const ThinkingSplitter::Piece& piece) {
     message.reasoning += piece.thinking;
@@ -136,7 +138,16 @@ Result<AnswerStats> Conversation::answer(const SamplingParams& params,
         tokens_.push_back(*event.token);
         text_ += spelling.push(*event.token);
       }
-      deliver(splitter.push(event.text));
+      deliver(harmony ? channels.push(event.text) : splitter.push(event.text));
+      if (event.token) {
+        // Tags may be control tokens, which are not part of the text.
+        const std::string token = engine_.tokenizer().piece(*event.token, true);
+        const bool hidden = engine_.tokenizer().piece(*event.token).empty();
+        if (harmony)
+          channels.control(token);
+        else if (hidden && (token == tags.open || token == tags.close))
+          deliver(splitter.push(token));
+      }
       if (event.finished) stats.finish_reason = *event.finished;
     }
   }

@@ -56,5 +56,24 @@ TEST(ThinkingSplitter, WithoutTagsEverythingIsAnswer) {
   EXPECT_EQ(piece.answer, "<think>a</think>");
 }
 
+TEST(HarmonySplitter, GoesByChannels) {
+  HarmonySplitter splitter;
+  std::string thinking, answer;
+  for (const char* part :
+       {"<|channel|>", "ana", "lysis", "<|message|>", "let me ", "see", "<|end|>", "<|start|>",
+        "assistant", "<|channel|>", "final", "<|message|>", "It is", " 4.", "<|return|>"}) {
+    if (std::string_view(part).starts_with("<|")) {
+      EXPECT_TRUE(splitter.control(part)) << part;
+      continue;
+    }
+    const auto piece = splitter.push(part);
+    thinking += piece.thinking;
+    answer += piece.answer;
+  }
+  EXPECT_EQ(thinking, "let me see");
+  EXPECT_EQ(answer, "It is 4.");
+  EXPECT_FALSE(splitter.control("<|im_end|>"));
+}
+
 }  // namespace
 }  // namespace ridgeline
