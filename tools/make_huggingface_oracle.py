@@ -13,6 +13,7 @@ import pathlib
 import shutil
 
 import numpy as np
+import safetensors.torch
 import torch
 import transformers
 
@@ -65,6 +66,9 @@ CASES = {
         rope_parameters=dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, beta_fast=32.0,
                              beta_slow=1.0, original_max_position_embeddings=16,
                              truncate=False))),
+    "gpt-oss-mxfp4": ("GptOssForCausalLM", dict(
+        num_hidden_layers=1, head_dim=8, num_local_experts=4, num_experts_per_tok=2,
+        sliding_window=6, intermediate_size=32)),
     "deepseek-v2": ("DeepseekV2ForCausalLM", dict(
         num_key_value_heads=4, kv_lora_rank=16, q_lora_rank=None, qk_rope_head_dim=8,
         qk_nope_head_dim=12, v_head_dim=10, n_routed_experts=4, n_shared_experts=2,
@@ -113,6 +117,27 @@ def build(kind, config, seed):
     return model
 
 
+def save_mxfp4(model, folder, seed):
+    """The experts as gpt-oss is published: blocks of 4 bits with scales, gate and up in turn."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    rng = np.random.default_rng(seed)
+    state = {}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if not name.endswith(("gate_up_proj", "down_proj")):
+                state[name] = p.detach().clone()
+                continue
+            experts, cols, rows = p.shape  # as the model computes: inputs first
+            blocks = torch.from_numpy(rng.integers(0, 256, (experts, rows, cols // 32, 16), np.uint8))
+            scales = torch.from_numpy(rng.integers(122, 126, (experts, rows, cols // 32), np.uint8))
+            p.copy_(convert_moe_packed_tensors(blocks.clone(), scales.clone(), dtype=p.dtype))
+            state[name + "_blocks"], state[name + "_scales"] = blocks, scales
+    safetensors.torch.save_file(state, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     here = pathlib.Path(__file__).resolve().parent.parent
@@ -129,8 +154,12 @@ def main():
         model = build(kind, config, seed)
         model.save_pretrained(folder, max_shard_size="12KB" if case.endswith("sharded") else "1GB")
         # Loaded anew: to() would leave the rotary frequencies rounded to 16 bits.
+        saved = model
         model = getattr(transformers, kind).from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager").eval()
+        if case.endswith("mxfp4"):
+            save_mxfp4(saved, folder, seed)
+            model.load_state_dict(saved.state_dict())
         with torch.no_grad():
             logits = model(torch.tensor([PROMPT])).logits[0].numpy()
         logits[-KEPT_POSITIONS:].astype("<f4").tofile(folder / "logits.f32")
