@@ -74,7 +74,7 @@ Chosen route_in_double(const std::vector<float>& logits, const RoutingRule& rule
 class Experts : public testing::Test {
  protected:
   void SetUp() override {
-    auto backend = create_backend({.threads = 2});
+    auto backend = create_backend({.threads = 2, .isa = {}});
     ASSERT_TRUE(backend) << backend.error().message;
     backend_ = std::move(*backend);
   }
