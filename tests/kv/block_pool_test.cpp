@@ -164,9 +164,8 @@ TEST(BlockTable, RandomSequencesHoldTheirWindows) {
     ASSERT_EQ(used.size(), count);
     ASSERT_LE(static_cast<int>(count) + pool.available(), pool.capacity());
   }
-  // What one gave back, others took; some blocks of a large pool were never needed.
-  const auto shared = std::ranges::count_if(owners, [](const auto& o) { return o.size() > 1; });
-  EXPECT_GT(shared, pool.capacity() / 2);
+  // What is set aside keeps the last few blocks from ever being taken.
+  EXPECT_GT(std::ranges::count_if(owners, [](const auto& o) { return o.size() > 1; }), 30);
   for (Sequence& s : sequences) s.table.clear();
   EXPECT_EQ(pool.available(), pool.capacity());
 }
