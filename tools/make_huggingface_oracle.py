@@ -85,6 +85,9 @@ CASES = {
                              original_max_position_embeddings=16))),
     "gpt2": ("GPT2LMHeadModel", dict(tie_word_embeddings=True)),
     "starcoder2": ("Starcoder2ForCausalLM", dict(tie_word_embeddings=True, sliding_window=6)),
+    "qwen2-moe": ("Qwen2MoeForCausalLM", dict(
+        num_experts=5, num_experts_per_tok=2, moe_intermediate_size=16, norm_topk_prob=False,
+        shared_expert_intermediate_size=24, decoder_sparse_step=1, mlp_only_layers=[])),
 }
 
 

@@ -138,7 +138,8 @@ Status bench_model(BenchModelArguments arguments) {
   loaded.batch_tokens = std::max<std::int64_t>(loaded.batch_tokens, streams);
 
   RIDGELINE_TRY(const std::string path, loaded.model_path());
-  RIDGELINE_TRY(const FileReport file, inspect_file(path));
+  RIDGELINE_TRY(const EngineOptions engine_options, loaded.options());
+  RIDGELINE_TRY(const FileReport file, inspect_file(path, engine_options.quantize));
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, loaded.load(streams));
   const KernelTable& kernels = *find_kernels(engine->backend().isa());
   const double kv_bytes = engine->kv_sizes().bytes_seen(1);

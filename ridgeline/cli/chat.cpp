@@ -40,10 +40,16 @@ void catch_interrupts() {
 
 Result<ChatTemplate> load_template(const ChatArguments& arguments, const ModelFile& file,
                                    const Tokenizer& tokenizer) {
-  if (arguments.chat_template.empty())
-    return load_chat_template(file, tokenizer, /*with_tools=*/false);
-  return load_chat_template(arguments.chat_template, bos_token_text(tokenizer),
-                            eos_token_text(tokenizer));
+  std::string bos = bos_token_text(tokenizer), eos = eos_token_text(tokenizer);
+  RIDGELINE_TRY(ChatTemplate chat_template,
+                arguments.chat_template.empty()
+                    ? load_chat_template(file, /*with_tools=*/false, std::move(bos), std::move(eos))
+                    : load_chat_template(arguments.chat_template, std::move(bos), std::move(eos)));
+  if (arguments.no_thinking && !chat_template.uses("enable_thinking"))
+    return fail(
+        "--no-thinking: the chat template has no variable enable_thinking, so that it "
+        "cannot ask for an answer without reasoning");
+  return chat_template;
 }
 
 /// One message: a line, lines that end in a backslash with the next, or everything between
@@ -155,12 +161,12 @@ class Chat {
 Status chat(ChatArguments arguments) {
   RIDGELINE_TRY(const std::string path, arguments.engine.model_path());
   RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
-  RIDGELINE_TRY(const GenerationDefaults defaults, read_generation_defaults(file.checkpoint()));
-  arguments.sampling.adopt(defaults);
-  RIDGELINE_TRY(SamplingParams params, arguments.sampling.sampling_params());
+  RIDGELINE_TRY_STATUS(arguments.sampling.check());
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   RIDGELINE_TRY(ChatTemplate chat_template, load_template(arguments, file, *tokenizer));
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
+  arguments.sampling.adopt(engine->generation_defaults());
+  RIDGELINE_TRY(SamplingParams params, arguments.sampling.sampling_params());
   Chat session(*engine, std::move(chat_template), arguments, std::move(params));
   RIDGELINE_TRY_STATUS(session.prepare(arguments));
   catch_interrupts();

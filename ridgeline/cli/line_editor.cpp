@@ -86,6 +86,9 @@ void LineEditor::remember(const std::string& text) {
   HistEvent event;
   ::history(editor_->history, &event, H_ENTER, text.c_str());
   if (editor_->history_path.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(editor_->history_path).parent_path(),
+                                      error);
   // What was said to a model is nobody else's business.
   const int fd = open(editor_->history_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd >= 0) close(fd);
@@ -100,9 +103,7 @@ std::string state_path(const std::string& name) {
   const fs::path folder =
       (state != nullptr && *state != '\0' ? fs::path(state) : fs::path(home) / ".local/state") /
       "ridgeline";
-  std::error_code error;
-  fs::create_directories(folder, error);
-  return error ? "" : (folder / name).string();
+  return (folder / name).string();
 }
 
 }  // namespace ridgeline::cli

@@ -152,13 +152,15 @@ Json to_json(const Outcome& o, const Measurements& m, std::uint64_t seed) {
                 {"peak_resident_bytes", m.peak_resident_bytes}}}};
 }
 
-Status run(const RunArguments& arguments) {
-  RIDGELINE_TRY(const SamplingParams params, arguments.sampling.sampling_params());
+Status run(RunArguments arguments) {
+  RIDGELINE_TRY_STATUS(arguments.sampling.check());
   RIDGELINE_TRY(const std::string prompt, prompt_text(arguments));
   if (prompt.empty()) return fail("the prompt is empty: expected some text");
   const auto start = Clock::now();
   RIDGELINE_TRY(std::unique_ptr<Engine> engine, arguments.engine.load());
   const double load_seconds = seconds_since(start);
+  arguments.sampling.adopt(engine->generation_defaults());
+  RIDGELINE_TRY(const SamplingParams params, arguments.sampling.sampling_params());
 
   RIDGELINE_TRY(Outcome outcome,
                 generate(*engine, prompt, params, arguments.echo, /*quiet=*/arguments.json));

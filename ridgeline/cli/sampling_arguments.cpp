@@ -62,6 +62,11 @@ void SamplingArguments::add_to(CLI::App& command) {
                      "stop before this text, may be repeated");
 }
 
+Status SamplingArguments::check() const {
+  RIDGELINE_TRY(const SamplingParams p, sampling_params());
+  return validate(p);
+}
+
 void SamplingArguments::adopt(const GenerationDefaults& defaults) {
   const auto set = [this](const char* flag, const auto& value, auto& to) {
     if (value && command_->get_option(flag)->count() == 0)

@@ -17,6 +17,8 @@ struct SamplingArguments {
   std::vector<std::string> logit_bias;
 
   void add_to(CLI::App& command);
+  /// Whether they can be used, before a model is loaded for them.
+  Status check() const;
   /// Takes what the model's authors advise where no flag says otherwise.
   void adopt(const GenerationDefaults& defaults);
   Result<SamplingParams> sampling_params() const;

@@ -27,10 +27,11 @@ Result<ChatTemplate> load(const TemplateArguments& arguments, bool with_tools) {
   RIDGELINE_TRY(const std::string path, resolve_model(arguments.model));
   RIDGELINE_TRY(const ModelFile file, ModelFile::open(path));
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
-  if (arguments.template_file.empty()) return load_chat_template(file, *tokenizer, with_tools);
-  return load_chat_template(arguments.template_file,
-                            arguments.bos.empty() ? bos_token_text(*tokenizer) : arguments.bos,
-                            arguments.eos.empty() ? eos_token_text(*tokenizer) : arguments.eos);
+  std::string bos = arguments.bos.empty() ? bos_token_text(*tokenizer) : arguments.bos;
+  std::string eos = arguments.eos.empty() ? eos_token_text(*tokenizer) : arguments.eos;
+  if (arguments.template_file.empty())
+    return load_chat_template(file, with_tools, std::move(bos), std::move(eos));
+  return load_chat_template(arguments.template_file, std::move(bos), std::move(eos));
 }
 
 Status print_prompt(const TemplateArguments& arguments) {

@@ -78,7 +78,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   if (options.batch_tokens < options.max_sequences)
     return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
                             options.batch_tokens, options.max_sequences));
-  RIDGELINE_TRY(const ModelFile file, ModelFile::open(path, {.quantize = options.quantize, .rope = options.rope}));
+  RIDGELINE_TRY(const ModelFile file,
+                ModelFile::open(path, {.quantize = options.quantize, .rope = options.rope}));
   RIDGELINE_TRY(const ModelConfig config, file.config());
 
   if (config.is_encoder && !options.embeds)
@@ -88,6 +89,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
                     path, config.architecture));
 
   std::unique_ptr<Engine> engine(new Engine);
+  RIDGELINE_TRY(engine->defaults_, read_generation_defaults(file.checkpoint()));
   RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
   if (engine->tokenizer_->vocab_size() > config.vocab_size)
     return fail(

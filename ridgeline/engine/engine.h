@@ -14,6 +14,7 @@
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
 #include "ridgeline/engine/sequence.h"
+#include "ridgeline/model/generation_defaults.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/ops/backend.h"
 #include "ridgeline/tensor/buffer.h"
@@ -89,6 +90,8 @@ class Engine {
   Pooling pooling(const EmbedOptions& options) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  /// How the model's authors want it sampled; nothing here applies it by itself.
+  const GenerationDefaults& generation_defaults() const { return defaults_; }
   const ModelConfig& config() const { return model_->config(); }
   Backend& backend() { return *backend_; }
   Model& model() { return *model_; }
@@ -116,6 +119,7 @@ class Engine {
   KvSizes kv_sizes_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Sampler> sampler_;
+  GenerationDefaults defaults_;
   std::int64_t context_ = 0;
   std::int64_t batch_tokens_ = 0;
   SequenceId next_id_ = 1;

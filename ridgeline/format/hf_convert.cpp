@@ -57,26 +57,15 @@ TensorView pick_rows(TensorView stored, std::vector<std::int64_t> shape,
   return out;
 }
 
-TensorView as_column(TensorView vector) {
-  TensorView out = converted(vector, vector.dtype, {vector.elements(), 1}, nullptr);
-  out.convert = [vector = std::move(vector)](std::int64_t first, std::int64_t count,
-                                             std::byte* to) {
-    const std::size_t size = element_bytes(vector);
+TensorView reshaped(TensorView stored, std::vector<std::int64_t> shape) {
+  TensorView out = converted(stored, stored.dtype, std::move(shape), nullptr);
+  const std::size_t stride = row_bytes(out.dtype, out.cols());
+  out.convert = [stored = std::move(stored), stride](std::int64_t first, std::int64_t count,
+                                                     std::byte* to) {
     std::vector<std::byte> scratch;
-    const auto row = vector.read_rows(0, vector.rows(), scratch);
-    std::memcpy(to, row.data() + static_cast<std::size_t>(first) * size,
-                static_cast<std::size_t>(count) * size);
-  };
-  return out;
-}
-
-TensorView as_vector(TensorView column) {
-  const std::int64_t size = column.elements();
-  TensorView out = converted(column, column.dtype, {size}, nullptr);
-  out.convert = [column = std::move(column), size](std::int64_t, std::int64_t, std::byte* to) {
-    std::vector<std::byte> scratch;
-    const auto rows = column.read_rows(0, size, scratch);
-    std::memcpy(to, rows.data(), rows.size());
+    const auto all = stored.read_rows(0, stored.rows(), scratch);
+    std::memcpy(to, all.data() + static_cast<std::size_t>(first) * stride,
+                static_cast<std::size_t>(count) * stride);
   };
   return out;
 }

@@ -18,9 +18,9 @@ Result<TensorView> as_stored(const StoredTensor& stored, const std::string& path
 TensorView pick_rows(TensorView stored, std::vector<std::int64_t> shape,
                      std::function<std::int64_t(std::int64_t)> source);
 
-/// A vector seen as rows of one element, so that pick_rows() can reorder it.
-TensorView as_column(TensorView vector);
-TensorView as_vector(TensorView column);
+/// The same elements in another shape; for vectors, as it reads all of them for some. As rows
+/// of one element a vector can be reordered by pick_rows().
+TensorView reshaped(TensorView stored, std::vector<std::int64_t> shape);
 
 /// x + offset, as F32: norms whose weights count from one, and what GGUF's converter keeps
 /// exact.

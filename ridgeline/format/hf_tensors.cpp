@@ -243,7 +243,7 @@ class Mapper {
   Result<TensorView> pair_neighbours(const StoredTensor& t, TensorView view,
                                      std::int64_t heads) const {
     const bool is_vector = view.shape.size() == 1;
-    if (is_vector) view = as_column(std::move(view));
+    if (is_vector) view = reshaped(std::move(view), {view.elements(), 1});
     const std::int64_t rows = view.rows();
     if (heads < 1 || rows % (2 * heads) != 0)
       return misshapen(t, fmt::format("rows for {} heads of an even number of dimensions", heads));
@@ -253,7 +253,7 @@ class Mapper {
       const std::int64_t d = row % dim;
       return row - d + d % 2 * (dim / 2) + d / 2;
     });
-    return is_vector ? as_vector(std::move(out)) : out;
+    return is_vector ? reshaped(std::move(out), {rows}) : out;
   }
 
   /// kv_b_proj [heads x (nope + v)][latent] as attn_k_b [heads][latent][nope] and attn_v_b
@@ -327,13 +327,12 @@ class Mapper {
       add(std::move(view), down + ".bias");
     } else if (name == "gate_up_proj_bias" && view.shape.size() == 2) {
       const std::int64_t experts = view.shape[0], both = view.shape[1];
-      const TensorView column = as_column(std::move(view));
-      for (const std::int64_t part : {0, 1}) {
-        TensorView picked = as_vector(pick_rows(column, {experts * both / 2, 1},
-                                                [part](std::int64_t r) { return 2 * r + part; }));
-        picked.shape = {experts * both / 2};
-        add(reshaped(std::move(picked), {experts, both / 2}), (part == 0 ? gate : up) + ".bias");
-      }
+      const TensorView column = reshaped(std::move(view), {experts * both, 1});
+      for (const std::int64_t part : {0, 1})
+        add(reshaped(pick_rows(column, {experts * both / 2, 1},
+                               [part](std::int64_t r) { return 2 * r + part; }),
+                     {experts, both / 2}),
+            (part == 0 ? gate : up) + ".bias");
     } else if (name == "down_proj" && view.shape.size() == 3) {
       add(transposed(std::move(view)), down + ".weight");
     } else if (name == "gate_up_proj" && view.shape.size() == 3) {
@@ -343,22 +342,6 @@ class Mapper {
       return unknown(t);
     }
     return {};
-  }
-
-  /// A vector as a matrix of the same elements.
-  static TensorView reshaped(TensorView vector, std::vector<std::int64_t> shape) {
-    TensorView out = vector;
-    out.shape = std::move(shape);
-    const std::size_t stride = row_bytes(out.dtype, out.cols());
-    out.convert = [vector = std::move(vector), stride](std::int64_t first, std::int64_t count,
-                                                       std::byte* to) {
-      std::vector<std::byte> scratch;
-      const auto all = vector.read_rows(0, 1, scratch);
-      const auto part = all.subspan(static_cast<std::size_t>(first) * stride,
-                                    static_cast<std::size_t>(count) * stride);
-      std::copy(part.begin(), part.end(), to);
-    };
-    return out;
   }
 
   std::span<const StoredTensor> stored_;

@@ -80,8 +80,8 @@ std::string eos_token_text(const Tokenizer& tokenizer) {
   return token_text(tokenizer, tokenizer.data().eos);
 }
 
-Result<ChatTemplate> load_chat_template(const ModelFile& file, const Tokenizer& tokenizer,
-                                        bool with_tools) {
+Result<ChatTemplate> load_chat_template(const ModelFile& file, bool with_tools,
+                                        std::string bos_token, std::string eos_token) {
   std::optional<std::string> source;
   std::string name = file.path() + ": the chat template";
   if (with_tools) {
@@ -92,8 +92,8 @@ Result<ChatTemplate> load_chat_template(const ModelFile& file, const Tokenizer& 
     RIDGELINE_TRY(source, file.chat_template());
   }
   if (!source) return tl::make_unexpected(no_chat_template(file.path()));
-  return ChatTemplate::parse(*std::move(source), bos_token_text(tokenizer),
-                             eos_token_text(tokenizer), std::move(name));
+  return ChatTemplate::parse(*std::move(source), std::move(bos_token), std::move(eos_token),
+                             std::move(name));
 }
 
 Result<ChatTemplate> load_chat_template(const std::string& name_or_path, std::string bos_token,

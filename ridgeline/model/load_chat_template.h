@@ -20,11 +20,11 @@ Result<std::optional<std::string>> read_chat_template(const Checkpoint& checkpoi
                                                       const std::string& folder,
                                                       std::string_view name);
 
-/// The model's chat template, with the tokenizer's tokens for its begin and end; the one
-/// named tool_use for a conversation with tools, where there is one. Errors: the model
+/// The model's chat template; the one named tool_use for a conversation with tools, where
+/// there is one. Errors: the model
 /// has none (no_chat_template()), the template does not parse.
-Result<ChatTemplate> load_chat_template(const ModelFile& file, const Tokenizer& tokenizer,
-                                        bool with_tools);
+Result<ChatTemplate> load_chat_template(const ModelFile& file, bool with_tools,
+                                        std::string bos_token, std::string eos_token);
 /// One from elsewhere: the name of a built-in template, or a file.
 Result<ChatTemplate> load_chat_template(const std::string& name_or_path, std::string bos_token,
                                         std::string eos_token);

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "ridgeline/model/pack_plan.h"
 #include "ridgeline/quant/block_format.h"
 
 namespace ridgeline {
@@ -12,9 +13,8 @@ namespace {
 bool is_plain(DType type) { return info(type).block_elements == 1; }
 
 bool stays(const TensorView& t) {
-  return t.shape.size() < 2 || t.name.find("ffn_gate_inp") != std::string::npos ||
-         t.name.ends_with("attn_kv_b.weight") || t.name.starts_with("position_embd") ||
-         t.name.starts_with("token_types");
+  return matrices_in(t) == 0 || t.name.find("ffn_gate_inp") != std::string::npos ||
+         t.name.starts_with("position_embd") || t.name.starts_with("token_types");
 }
 
 bool fits(DType type, std::int64_t cols) { return cols % info(type).block_elements == 0; }
@@ -45,7 +45,7 @@ TensorView quantized(TensorView source, DType type) {
 }  // namespace
 
 Result<Checkpoint> quantize_on_load(Checkpoint checkpoint, DType type) {
-  if (block_format(type).encode == nullptr)
+  if (!can_encode(type))
     return fail(fmt::format("--quantize {}: there is no encoder for this type", name(type)));
   Checkpoint::Contents contents = std::move(checkpoint).take();
   for (TensorView& t : contents.tensors) {

@@ -27,8 +27,8 @@ std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
   return config->kv_elements(tokens) * info(type).block_bytes;
 }
 
-Result<FileReport> inspect_file(const std::string& path) {
-  RIDGELINE_TRY(const ModelFile model, ModelFile::open(path));
+Result<FileReport> inspect_file(const std::string& path, std::optional<DType> quantize) {
+  RIDGELINE_TRY(const ModelFile model, ModelFile::open(path, {.quantize = quantize}));
   const Checkpoint& file = model.checkpoint();
   FileReport r;
   r.path = path;

@@ -38,6 +38,8 @@ struct FileReport {
 };
 
 /// Errors: those of opening the file; one that cannot be run is reported all the same.
-Result<FileReport> inspect_file(const std::string& path);
+/// `quantize`: what is found as ModelFile::Options would load it.
+Result<FileReport> inspect_file(const std::string& path,
+                                std::optional<DType> quantize = std::nullopt);
 
 }  // namespace ridgeline

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string_view>
 
 #include "ridgeline/base/check.h"
@@ -37,12 +38,34 @@ bool only_for_logits(std::string_view name, std::string_view last_layer) {
   return name.starts_with("attn_output") || name.starts_with("ffn_");
 }
 
+/// What n rows from position `first` on see: pairs of a row and a position, and positions
+/// that at least one of them sees.
+struct Seen {
+  double pairs, positions;
+};
+Seen seen(double first, double n, double window) {
+  if (window == 0 || first + n <= window) return {n * (first + (n + 1) / 2), first + n};
+  const double growing = std::max(0.0, window - first);  // rows before the window is full
+  return {growing * (first + (growing + 1) / 2) + (n - growing) * window,
+          std::min(first + n, window + n - 1)};
+}
+
+std::vector<ModelCost::Sight> sights_of(const ModelConfig& config) {
+  std::map<std::int64_t, int> layers;
+  for (int i = 0; i < config.layers; ++i) ++layers[config.window(i)];
+  std::vector<ModelCost::Sight> sights;
+  for (const auto& [window, count] : layers)
+    sights.push_back({window, static_cast<double>(count) / config.layers});
+  return sights;
+}
+
 }  // namespace
 
 ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
                      const KernelTable& kernels, bool exact, double kv_bytes) {
   ModelCost cost;
   cost.kv_bytes = kv_bytes;
+  cost.sights = sights_of(config);
   cost.attention_ops = 2.0 * config.layers * (config.q_size() + config.attention_size());
   if (config.experts.count > 0)
     cost.chosen_share = static_cast<double>(config.experts.routing.chosen) / config.experts.count;
@@ -74,8 +97,12 @@ Cost ModelCost::of(const Pass& pass) const {
     const auto n = static_cast<double>(part.rows), first = static_cast<double>(part.position);
     rows += n;
     logit_rows += part.logits ? 1 : 0;
-    pairs += n * (first + (n + 1) / 2);  // the row at position p sees p + 1 of them
-    positions += first + n + n;          // read, and written
+    positions += n;  // written
+    for (const Sight& sight : sights) {
+      const Seen part_seen = seen(first, n, static_cast<double>(sight.window));
+      pairs += sight.share * part_seen.pairs;
+      positions += sight.share * part_seen.positions;
+    }
   }
   Cost cost = per_pass;
   cost += per_row * rows;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include "ridgeline/kernels/kernel_table.h"
 #include "ridgeline/model/model_config.h"
@@ -27,8 +29,15 @@ struct ModelCost {
   Cost experts;              ///< operations of a row, bytes of all experts
   Cost logit_experts;        ///< likewise, of those that only rows with logits need
   double chosen_share = 0;   ///< of a layer's experts that a row chooses
-  double attention_ops = 0;  ///< of one row against one position that it sees
+  double attention_ops = 0;  ///< of one row against one position that all layers see
   double kv_bytes = 0;       ///< of one position, all layers
+
+  /// Layers that see equally far.
+  struct Sight {
+    std::int64_t window = 0;  ///< positions, the row's own among them; 0: all
+    double share = 1;         ///< of the layers
+  };
+  std::vector<Sight> sights{Sight{}};
 
   Cost of(const Pass& pass) const;
   Cost of(std::span<const Pass> passes) const;

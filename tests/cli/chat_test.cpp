@@ -42,6 +42,8 @@ TEST(Chat, BadInputIsOneSentence) {
   test::expect_error(ridgeline(chat(), "/nonsense\n"), "/nonsense: is no command");
   test::expect_error(ridgeline(chat(), "/params temp warm\n"), "expected a name and a number");
   test::expect_error(ridgeline(chat(), "/load /nonexistent.json\n"), "/nonexistent.json");
+  test::expect_error(ridgeline(chat({"--no-thinking"}), "Hello\n"),
+                     "the chat template has no variable enable_thinking");
   test::expect_error(ridgeline({"chat"}, "Hello\n"), "has no chat template");
 }
 

@@ -82,6 +82,8 @@ TEST(CliTemplate, OfAModel) {
   write(with, true);
   write(without, false);
   expect_prompt(ridgeline({"template", "-m", with}, kMessages), "<s>plain</s>");
+  expect_prompt(ridgeline({"template", "-m", with, "--bos", "B", "--eos", "E"}, kMessages),
+                "BplainE");
   expect_prompt(ridgeline({"template", "-m", with}, R"({"messages": [], "tools": [1, 2]})"),
                 "tools: 2");
   expect_error(ridgeline({"template", "-m", without}, kMessages),

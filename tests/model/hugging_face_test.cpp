@@ -146,9 +146,10 @@ TEST_F(HuggingFaceErrors, IndexAndShardsMustAgree) {
 
 INSTANTIATE_TEST_SUITE_P(Models, HuggingFace,
                          testing::Values("llama", "llama-sharded", "mistral", "mixtral", "qwen2",
-                                         "qwen3", "qwen3-moe", "granite", "olmo2", "phi3", "gemma",
-                                         "gemma2", "gemma3", "gpt-oss", "gpt-oss-mxfp4",
-                                         "deepseek-v2", "deepseek-v3", "gpt2", "starcoder2"),
+                                         "qwen3", "qwen2-moe", "qwen3-moe", "granite", "olmo2",
+                                         "phi3", "gemma", "gemma2", "gemma3", "gpt-oss",
+                                         "gpt-oss-mxfp4", "deepseek-v2", "deepseek-v3", "gpt2",
+                                         "starcoder2"),
                          [](const auto& parameter) {
                            std::string text = parameter.param;
                            std::ranges::replace(text, '-', '_');

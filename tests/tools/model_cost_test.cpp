@@ -76,6 +76,30 @@ TEST(ModelCost, OfExpertsWhatRowsChoose) {
   EXPECT_NEAR(cost.of(pass).bytes, 4096 + 65536 * 7.0 / 16 + kKvBytes * 4, 1e-6);
 }
 
+TEST(ModelCost, WindowsEndWhatALayerSees) {
+  ModelConfig c = config();
+  c.layer_windows = {4, 0};
+  const ModelCost windowed = model_cost(c, tensors(), *find_kernels("generic"), false, kKvBytes);
+  const ModelCost all = cost(tensors());
+  const auto attention = [](const ModelCost& cost, const Pass& pass) {
+    Cost without = cost.of(pass);
+    ModelCost blind = cost;
+    blind.attention_ops = blind.kv_bytes = 0;
+    const Cost rest = blind.of(pass);
+    return std::pair((f32(without) - f32(rest)) / cost.attention_ops,
+                     (without.bytes - rest.bytes) / cost.kv_bytes);
+  };
+  // Rows 2 to 7: counts 3 4 5 6 7 8 in one layer, 3 4 4 4 4 4 in the other; positions 0 to 7
+  // and, from row 2 on with a window of 4, all of them too; 6 written.
+  const Pass early{{{.rows = 6, .position = 2, .logits = false}}};
+  EXPECT_EQ(attention(all, early), std::pair(33.0, 14.0));
+  EXPECT_EQ(attention(windowed, early), std::pair((33.0 + 23.0) / 2, 14.0));
+  // One row at position 99 sees 100 and 4.
+  const Pass late{{{.rows = 1, .position = 99, .logits = false}}};
+  EXPECT_EQ(attention(all, late), std::pair(100.0, 101.0));
+  EXPECT_EQ(attention(windowed, late), std::pair(52.0, 53.0));
+}
+
 TEST(ModelCost, OfAPrefillInTwoPasses) {
   const Workload work{Workload::Kind::kPrefill, 10, 0, 1};
   const std::vector<Pass> passes = passes_of(work, 6);
