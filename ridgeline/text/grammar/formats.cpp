@@ -20,7 +20,7 @@ namespace {
 
 // RFC 3986, appendix A.
 #define RL_PCT "%[0-9A-Fa-f]{2}"
-#define RL_UNRESERVED "A-Za-z0-9._~-"
+#define RL_UNRESERVED "A-Za-z0-9._~\\-"
 #define RL_SUB "!$&'()*+,;="
 #define RL_PCHAR "(?:[" RL_UNRESERVED RL_SUB ":@]|" RL_PCT ")"
 #define RL_OCTET "(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
@@ -48,9 +48,9 @@ namespace {
 
 // A label of a host name. Those with "--" at the third place may be punycode, which has
 // rules of its own: none is written.
-#define RL_LABEL                                                                        \
-  "(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-][A-Za-z0-9]|"            \
-  "[A-Za-z0-9](?:[A-Za-z0-9-][A-Za-z0-9]|[A-Za-z0-9]-)[A-Za-z0-9-]{0,36}[A-Za-z0-9])"
+#define RL_LABEL                                                             \
+  "(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,2}[A-Za-z0-9])?|[A-Za-z0-9][A-Za-z0-9-]"  \
+  "(?:[A-Za-z0-9][A-Za-z0-9-]|-[A-Za-z0-9])[A-Za-z0-9-]{0,35}[A-Za-z0-9])"
 // At most six labels of forty characters, within the 253 that a name may have.
 #define RL_HOST RL_LABEL "(?:\\." RL_LABEL "){0,5}"
 
