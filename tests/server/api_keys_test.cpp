@@ -207,7 +207,7 @@ TEST_F(ApiKeysTest, RandomBytesAreAnErrorOrKeys) {
                                "cache=private"};
   for (int i = 0; i < 300; ++i) {
     std::string text;
-    for (unsigned n = random() % 20; n > 0; --n) text += parts[random() % std::size(parts)];
+    for (auto n = random() % 20; n > 0; --n) text += parts[random() % std::size(parts)];
     put(text);
     const auto keys = ApiKeys::load(path_);
     if (keys) {

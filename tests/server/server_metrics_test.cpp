@@ -68,7 +68,7 @@ class Exposition {
     } else if (std::regex_match(line, match, kType)) {
       EXPECT_EQ(match[1], family_);
       types_[family_] = match[2];
-      if (match[2] == "counter") EXPECT_TRUE(family_.ends_with("_total")) << family_;
+      EXPECT_TRUE(match[2] != "counter" || family_.ends_with("_total")) << family_;
     } else if (std::regex_match(line, match, kSample)) {
       const std::string name = match[1], labels = match[2];
       names_.insert(name);
@@ -234,7 +234,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
     RequestUpdate update;
     update.time = at(10);
     if (with_event) update.events.push_back(ending(0, reason));
-    update.summary = RequestSummary{.arrived = at(0)};
+    update.summary.emplace().arrived = at(0);
     request.on_update(update);
   };
   end(FinishReason::kCancelled, true);
@@ -402,7 +402,9 @@ TEST(Documentation, NamesEveryFamily) {
   const Exposition text(metrics.prometheus_text({}, {}, at(0)));
   for (const auto& [family, type] : text.types()) {
     const std::size_t colon = family.find(':');
-    EXPECT_THAT(serving, HasSubstr("`" + family.substr(colon + 1))) << family;
+    std::string name(1, '`');
+    name += family.substr(colon + 1);
+    EXPECT_THAT(serving, HasSubstr(name)) << family;
   }
 }
 
