@@ -34,10 +34,10 @@ struct AnswerTerms {
   bool http_1_0 = false;
   bool keep_alive = true;
   bool head = false;  ///< no body, whatever the answer
-  std::string request_id;
-  std::string cors_headers;  ///< whole lines
+  std::string request_id = {};
+  std::string cors_headers = {};  ///< whole lines
   std::size_t max_output_bytes = std::size_t{1} << 20;
-  std::shared_ptr<const std::atomic<bool>> draining;  ///< no connection is kept; may be null
+  std::shared_ptr<const std::atomic<bool>> draining = {};  ///< no connection is kept; may be null
 };
 
 /// What an Exchange and its connection share: the answer's bytes on their way from the

@@ -49,14 +49,7 @@ class RequestReader::Parser final : public http::basic_parser<true> {
 
   void on_field_impl(http::field, string_view name, string_view value, ErrorCode& error) override {
     if (is_header_done()) return;  // a trailer
-    // A folded value lies in the parser's own memory, or after a line end.
-    const std::string& input = reader_.input_;
-    const bool inside = value.data() >= input.data() && value.data() <= input.data() + input.size();
-    if (!inside || std::find(name.data() + name.size(), value.data(), '\n') != value.data()) {
-      reader_.fail_with(400, fmt::format("The header {} is folded over lines", view(name)));
-    } else {
-      reader_.read_field(view(name), view(value));
-    }
+    reader_.read_field(view(name), view(value));
     check(error);
   }
 
@@ -107,18 +100,17 @@ RequestReader::State RequestReader::parse() {
 }
 
 void RequestReader::start() {
-  std::size_t skipped = 0;
-  while (begin_ < input_.size() && skipped < kLeadingLineEndBytesMax &&
+  while (begin_ < input_.size() && leading_line_ends_ < kLeadingLineEndBytesMax &&
          (input_[begin_] == '\r' || input_[begin_] == '\n')) {
     ++begin_;
-    ++skipped;
+    ++leading_line_ends_;
   }
   if (begin_ == input_.size()) {
     discard_parsed();
     return;
   }
   request_ = {};
-  header_bytes_ = 0;
+  scanned_ = line_ = leading_line_ends_ = 0;
   hosts_ = 0;
   chunked_ = has_length_ = http_1_0_ = expects_continue_ = false;
   keep_alive_ = true;
@@ -126,29 +118,58 @@ void RequestReader::start() {
   state_ = State::kHeader;
 }
 
-void RequestReader::put() {
-  while (begin_ < input_.size()) {
-    const bool in_header = state_ == State::kHeader;
-    ErrorCode error;
-    const std::size_t used = parser_->put(
-        boost::asio::const_buffer(input_.data() + begin_, input_.size() - begin_), error);
-    begin_ += used;
-    const std::size_t rest = input_.size() - begin_;
-    if (in_header) {
-      header_bytes_ += used;
-      const bool more = error == http::error::need_more;
-      if (header_bytes_ + (more ? rest : 0) > limits_.max_header_bytes) {
-        error = http::error::header_limit;
+/// Beast gets the headers in one piece, so that what it makes of bytes does not depend on how
+/// they arrive; what can be refused at once is. True when they are complete.
+bool RequestReader::scan_headers() {
+  for (; begin_ + scanned_ < input_.size(); ++scanned_) {
+    if (scanned_ == limits_.max_header_bytes) {
+      fail_with(431, fmt::format("The request line and headers take more than {} bytes",
+                                 limits_.max_header_bytes));
+      return false;
+    }
+    const char c = input_[begin_ + scanned_];
+    const char before = scanned_ > 0 ? input_[begin_ + scanned_ - 1] : '\0';
+    const bool control = (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == '\x7F';
+    if (before == '\r' ? c != '\n' : control && c != '\r') {
+      fail_with(400, "A control character in the request line or the headers");
+      return false;
+    }
+    if (before == '\n' && (c == ' ' || c == '\t')) {
+      fail_with(400, "A header is folded over lines");
+      return false;
+    }
+    if (c == '\n') {
+      if (scanned_ == line_ + 1) {
+        ++scanned_;
+        return true;
       }
-    } else if (error == http::error::need_more && rest > limits_.max_header_bytes) {
-      error = http::error::header_limit;  // the line of a chunk's size, or trailers
+      line_ = scanned_ + 1;
+    }
+  }
+  return false;
+}
+
+void RequestReader::put() {
+  if (state_ == State::kHeader && !scan_headers()) return;
+  while (begin_ < input_.size()) {
+    // No more than the line of a chunk's size, or the trailers, may take.
+    const std::size_t offered = state_ == State::kHeader
+                                    ? scanned_
+                                    : std::min(input_.size() - begin_, limits_.max_header_bytes);
+    ErrorCode error;
+    const std::size_t used =
+        parser_->put(boost::asio::const_buffer(input_.data() + begin_, offered), error);
+    begin_ += used;
+    if (error == http::error::need_more && state_ == State::kHeader) {
+      return fail_with(400, "Malformed HTTP request: a line is too short");
+    }
+    if (error == http::error::need_more && offered - used >= limits_.max_header_bytes) {
+      return fail_with(431, fmt::format("The line of a chunk's size, or the trailers, take more "
+                                        "than {} bytes",
+                                        limits_.max_header_bytes));
     }
     if (error == http::error::need_more) break;
     if (state_ == State::kFailed) return;
-    if (error == http::error::header_limit) {
-      return fail_with(431, fmt::format("The request line and headers take more than {} bytes",
-                                        limits_.max_header_bytes));
-    }
     if (error == http::error::body_limit) {
       return fail_with(413,
                        fmt::format("The body takes more than {} bytes", limits_.max_body_bytes));

@@ -60,6 +60,7 @@ class RequestReader {
   friend class Parser;
 
   void start();
+  bool scan_headers();
   void put();
   void read_target(std::string_view target);
   void read_field(std::string_view name, std::string_view value);
@@ -74,7 +75,9 @@ class RequestReader {
   std::unique_ptr<Parser> parser_;  // of the request that is being read
   HttpRequest request_;
   ApiError error_;
-  std::size_t header_bytes_ = 0;
+  std::size_t leading_line_ends_ = 0;
+  std::size_t scanned_ = 0;  // of the headers, from begin_
+  std::size_t line_ = 0;     // where the line begins in which scanned_ is
   int hosts_ = 0;
   bool chunked_ = false;
   bool has_length_ = false;
