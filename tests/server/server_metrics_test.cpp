@@ -195,11 +195,11 @@ TEST(ServerMetrics, OneRequestsLife) {
   EXPECT_EQ(sum("request_params_max_tokens"), 3);
   EXPECT_EQ(text.value("ridgeline:request_success_total", "finished_reason=\"length\""), 1);
   EXPECT_EQ(text.value("ridgeline:request_success_total", "finished_reason=\"stop\""), 0);
-  EXPECT_NEAR(text.value("ridgeline:time_to_first_token_last_minute_seconds", "quantile=\"0.95\""),
+  EXPECT_NEAR(text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"95\""),
               2, 2.0 / 64);
-  EXPECT_NEAR(text.value("ridgeline:inter_token_latency_last_minute_seconds", "quantile=\"0.5\""),
+  EXPECT_NEAR(text.value("ridgeline:inter_token_latency_last_minute_seconds", "percentile=\"50\""),
               0.5, 0.5 / 64);
-  EXPECT_NEAR(text.value("ridgeline:e2e_request_latency_last_minute_seconds", "quantile=\"0.99\""),
+  EXPECT_NEAR(text.value("ridgeline:e2e_request_latency_last_minute_seconds", "percentile=\"99\""),
               4, 4.0 / 64);
 }
 
@@ -249,7 +249,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
   EXPECT_EQ(text.value("ridgeline:request_queue_time_seconds_sum"), 40);
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 0);
   EXPECT_TRUE(std::isnan(
-      text.value("ridgeline:time_to_first_token_last_minute_seconds", "quantile=\"0.5\"")));
+      text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"50\"")));
   ServerMetrics::Request nobody;
   nobody.on_update(tokens(1, {0}));
 }
