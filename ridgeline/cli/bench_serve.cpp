@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 
 #include "ridgeline/cli/bench.h"
@@ -80,17 +81,19 @@ Status check(const CLI::App& command, const BenchServeArguments& a) {
 
 Status verdict(const BenchServeArguments& a, const ServeBench& bench) {
   std::size_t requests = 0, failed = 0, different = 0;
-  std::string kinds;
+  std::map<std::string, std::size_t> failures;
   for (const ServerRuns& server : bench.servers) {
     different += server.differences.size();
     for (const std::vector<LoadRun>* runs : {&server.rounds, &server.alone}) {
       const LoadSummary summary = summarise(*runs, {});
       requests += summary.requests;
       failed += summary.failed;
-      for (const auto& [kind, count] : summary.failures)
-        kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, kind);
+      for (const auto& [kind, count] : summary.failures) failures[kind] += count;
     }
   }
+  std::string kinds;
+  for (const auto& [kind, count] : failures)
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, kind);
   if (failed > 0 && !a.allow_errors)
     return fail(fmt::format("{} of {} requests failed ({})", failed, requests, kinds));
   if (different > 0)

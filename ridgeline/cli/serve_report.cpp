@@ -20,13 +20,20 @@ constexpr double kTokensPerChunkMax = 1.02;
 constexpr double kCpuShareMax = 0.05;
 constexpr std::size_t kDifferencesShown = 3;
 
-std::vector<Table::Column> columns(bool compared, const std::string& first) {
-  std::vector<Table::Column> list{
-      {"server", "server", 0, 1, 11}, {"figure", "figure", 0, 1, 18}, {"unit", "unit", 0, 1, 5},
-      {"value", "mean", 2, 1, 9},     {"p50", "P50", 2, 1, 9},        {"p90", "P90", 2, 1, 9},
-      {"p95", "P95", 2, 1, 9},        {"p99", "P99", 2, 1, 9},        {"max", "max", 2, 1, 9}};
-  if (!compared) return list;
-  list.push_back({"first_is_times_better", first + " ×", 2});
+std::vector<Table::Column> columns(const std::vector<ServerRuns>& servers) {
+  std::size_t width = 0;
+  for (const ServerRuns& server : servers) width = std::max(width, server.target.label.size());
+  std::vector<Table::Column> list{{"server", "server", 0, 1, static_cast<int>(width)},
+                                  {"figure", "figure", 0, 1, 18},
+                                  {"unit", "unit", 0, 1, 5},
+                                  {"value", "mean", 2, 1, 9},
+                                  {"p50", "P50", 2, 1, 9},
+                                  {"p90", "P90", 2, 1, 9},
+                                  {"p95", "P95", 2, 1, 9},
+                                  {"p99", "P99", 2, 1, 9},
+                                  {"max", "max", 2, 1, 9}};
+  if (servers.size() == 1) return list;
+  list.push_back({"first_is_times_better", servers.front().target.label + " ×", 2});
   list.push_back({"first_is_times_better_p50", "× P50", 2});
   list.push_back({"first_is_times_better_p99", "× P99", 2});
   return list;
@@ -72,6 +79,11 @@ std::vector<std::string> remarks(const ServerRuns& server, const LoadSummary& s)
                     s.without_usage));
   if (s.of_other_length > 0)
     list.push_back(fmt::format("{} outputs were not as long as asked for", s.of_other_length));
+  if (s.cut_prompts > 0)
+    list.push_back(
+        fmt::format("{} prompts were cut by the server, which counts less than 90 % of "
+                    "their tokens",
+                    s.cut_prompts));
   if (s.tokens_per_chunk > kTokensPerChunkMax)
     list.push_back(
         fmt::format("a chunk brings {:.2f} tokens in the mean: inter_token is between chunks",
@@ -127,6 +139,7 @@ Json to_json(const ServerRuns& server, const LoadSummary& s, const ServiceLevel&
          {"tokens_per_chunk", s.tokens_per_chunk},
          {"without_usage", s.without_usage},
          {"of_other_length", s.of_other_length},
+         {"cut_prompts", s.cut_prompts},
          {"load_generator_cpu_share", s.client_cpu_share},
          {"send_delay_max_ms", 1e3 * s.send_delay_max_s},
          {"remarks", remarks(server, s)},
@@ -179,7 +192,7 @@ Json to_json(const RequestRecord& r) {
 void print_serve_report(const ServeBenchOptions& options, const ServeBench& bench,
                         const ServiceLevel& level, OutputFormat format) {
   const bool compared = bench.servers.size() > 1;
-  Table table(format, columns(compared, bench.servers.front().target.label));
+  Table table(format, columns(bench.servers));
   Json report = about(options, bench);
   report["servers"] = Json::array();
   std::vector<LoadSummary> summaries;

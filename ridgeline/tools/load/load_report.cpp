@@ -10,6 +10,9 @@ namespace {
 
 using Better = Figure::Better;
 
+/// Tokens of a text depend on what it is put between; beyond that a server has cut it.
+constexpr double kCutShare = 0.9;
+
 Distribution scaled(Distribution d, double by) {
   for (double* value : {&d.mean, &d.p50, &d.p90, &d.p95, &d.p99, &d.max}) *value *= by;
   return d;
@@ -85,6 +88,9 @@ LoadSummary summarise(std::span<const LoadRun> runs, const ServiceLevel& level) 
         ++s.without_usage;
       }
       if (record.output_tokens != record.asked_tokens) ++s.of_other_length;
+      if (record.has_usage && static_cast<double>(record.prompt_tokens) <
+                                  kCutShare * static_cast<double>(record.sent_prompt_tokens))
+        ++s.cut_prompts;
       if (level.is_met_by(record)) ++s.good;
     }
   }
@@ -110,6 +116,7 @@ std::vector<Figure> figures(const LoadSummary& s, const ServiceLevel& level) {
   };
   const auto spread = [&](const char* key, const char* unit, Better better, Distribution d,
                           double scale) {
+    if (d.count == 0) return;
     d = scaled(d, scale);
     list.push_back({key, unit, better, d.mean, d});
   };
@@ -117,8 +124,10 @@ std::vector<Figure> figures(const LoadSummary& s, const ServiceLevel& level) {
   const auto output = static_cast<double>(s.output_tokens);
   const auto prompt = static_cast<double>(s.prompt_tokens);
   single("output_throughput", "tok/s", Better::kHigher, rate(output));
-  single("input_throughput", "tok/s", Better::kHigher, rate(prompt));
-  single("total_throughput", "tok/s", Better::kHigher, rate(prompt + output));
+  if (prompt > 0) {
+    single("input_throughput", "tok/s", Better::kHigher, rate(prompt));
+    single("total_throughput", "tok/s", Better::kHigher, rate(prompt + output));
+  }
   single("request_throughput", "req/s", Better::kHigher,
          rate(static_cast<double>(s.requests - s.failed)));
   if (level.asks_for_anything()) {
@@ -133,9 +142,9 @@ std::vector<Figure> figures(const LoadSummary& s, const ServiceLevel& level) {
   spread("end_to_end", "ms", Better::kLower, s.total_s, 1e3);
   spread("prompt_length", "tok", Better::kNeither, s.prompt_lengths, 1);
   spread("output_length", "tok", Better::kNeither, s.output_lengths, 1);
-  single("prefix_hits", "%", Better::kNeither,
-         prompt > 0 ? 100 * static_cast<double>(s.cached_tokens.value_or(0)) / prompt : 0);
-  if (!s.cached_tokens) list.pop_back();
+  if (s.cached_tokens && prompt > 0)
+    single("prefix_hits", "%", Better::kNeither,
+           100 * static_cast<double>(*s.cached_tokens) / prompt);
   single("concurrency", "req", Better::kNeither, s.concurrency);
   single("duration", "s", Better::kNeither, s.duration_s);
   return list;
@@ -152,7 +161,7 @@ std::vector<Advantage> advantages(std::span<const LoadRun> ours, std::span<const
     const std::vector<Figure> a = figures(summarise(ours.subspan(r, 1), level), level),
                               b = figures(summarise(theirs.subspan(r, 1), level), level);
     for (std::size_t i = 0; i < lines.size(); ++i) {
-      // prefix_hits may be on one side alone
+      // Not every server tells everything.
       const auto same = [&](const Figure& f) { return f.key == lines[i].key; };
       const auto x = std::ranges::find_if(a, same), y = std::ranges::find_if(b, same);
       if (x == a.end() || y == b.end()) continue;

@@ -38,6 +38,7 @@ struct LoadSummary {
   double tokens_per_chunk = 0;
   std::size_t without_usage = 0;    ///< whose tokens are those of the chunks
   std::size_t of_other_length = 0;  ///< than asked for
+  std::size_t cut_prompts = 0;      ///< of which the server saw clearly less than was sent
   double client_cpu_share = 0;      ///< of one CPU
   double send_delay_max_s = 0;      ///< by which the load generator itself was late
 };
@@ -54,6 +55,7 @@ struct Figure {
   std::optional<Distribution> spread;
 };
 
+/// Without those of which nothing is known.
 std::vector<Figure> figures(const LoadSummary& summary, const ServiceLevel& level);
 
 /// How many times better we did: in the median of rounds that were run in turn, of those in

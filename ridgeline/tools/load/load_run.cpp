@@ -97,6 +97,7 @@ class Loop {
       RequestRecord& record = run_.requests[sent_];
       record.due_s = closed ? now : plan_[sent_].arrival_s;
       record.sent_s = now;
+      record.sent_prompt_tokens = plan_[sent_].prompt_tokens;
       record.asked_tokens = plan_[sent_].max_tokens;
       transfers_.post(request_body(target_, plan_[sent_], options_.seed, options_.extra_fields),
                       std::make_unique<Receiver>(*this, record));

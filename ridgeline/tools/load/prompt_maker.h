@@ -20,6 +20,7 @@ class PromptMaker {
 
   /// As near to `tokens` as whole words come; the same for equal `random`.
   Result<std::string> make(std::int64_t tokens, SeededRandom random);
+  bool estimates() const { return counter_.is_estimate(); }
 
  private:
   std::string words(std::size_t count, SeededRandom random) const;

@@ -16,6 +16,7 @@ struct RequestRecord {
   std::vector<double> chunk_times_s;
   std::string text;
   std::string finish_reason;
+  std::int64_t sent_prompt_tokens = 0;  ///< as measured before; 0: not known
   std::int64_t asked_tokens = 0;
   /// By the server's usage; else tokens of the prompt are not known, and each chunk is
   /// taken for a token.

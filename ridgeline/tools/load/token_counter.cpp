@@ -43,6 +43,7 @@ class EstimatingCounter : public TokenCounter {
   Result<std::int64_t> count(const std::string& text) override {
     return static_cast<std::int64_t>((text.size() + 3) / 4);
   }
+  bool is_estimate() const override { return true; }
   std::string name() const override { return "an estimate of 4 bytes a token"; }
 };
 

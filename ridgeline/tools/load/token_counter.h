@@ -14,6 +14,7 @@ class TokenCounter {
  public:
   virtual ~TokenCounter() = default;
   virtual Result<std::int64_t> count(const std::string& text) = 0;
+  virtual bool is_estimate() const { return false; }
   /// For people: whose count it is.
   virtual std::string name() const = 0;
 };

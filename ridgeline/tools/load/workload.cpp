@@ -90,6 +90,8 @@ Result<std::vector<PlannedRequest>> Workload::plan(std::uint32_t round, std::siz
   } else {
     RIDGELINE_TRY_STATUS(fill_from_trace(plan, round));
   }
+  if (maker_.estimates())
+    for (PlannedRequest& request : plan) request.prompt_tokens = 0;
   if (options_.rate > 0) {
     SeededRandom random(mixed(options_.seed, round), kArrivals);
     double now = 0;
@@ -125,6 +127,7 @@ Status Workload::fill_synthetic(std::vector<PlannedRequest>& plan, std::uint32_t
     RIDGELINE_TRY(const std::string text,
                   maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts)));
     plan[i].prompt += text;
+    plan[i].prompt_tokens = tokens + (prefixes.empty() ? 0 : options_.shared_prefix);
   }
   return {};
 }
@@ -138,6 +141,7 @@ Status Workload::fill_from_trace(std::vector<PlannedRequest>& plan, std::uint32_
     plan[i].max_tokens = scaled(request.output_tokens, options_.length_scale, options_.output_max);
     const std::int64_t tokens =
         scaled(request.prompt_tokens, options_.length_scale, options_.prompt_max);
+    plan[i].prompt_tokens = tokens;
     if (request.blocks.empty()) {
       RIDGELINE_TRY(plan[i].prompt, maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts)));
     } else {

@@ -18,7 +18,8 @@ namespace ridgeline::load {
 struct PlannedRequest {
   double arrival_s = 0;  ///< since the run's beginning; closed loops do not look at it
   std::string prompt;
-  std::string messages;  ///< a JSON array in place of the prompt; chat alone
+  std::string messages;            ///< a JSON array in place of the prompt; chat alone
+  std::int64_t prompt_tokens = 0;  ///< as measured beforehand; 0: not known
   std::int64_t max_tokens = 0;
 };
 
