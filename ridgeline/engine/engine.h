@@ -14,6 +14,7 @@
 #include "ridgeline/engine/embedding.h"
 #include "ridgeline/engine/engine_stats.h"
 #include "ridgeline/engine/kv_plan.h"
+#include "ridgeline/engine/mask_worker.h"
 #include "ridgeline/engine/request.h"
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
@@ -25,6 +26,8 @@
 #include "ridgeline/text/tokenizer.h"
 
 namespace ridgeline {
+
+class GrammarVocabulary;
 
 struct EngineOptions {
   BackendOptions backend{};
@@ -131,6 +134,7 @@ class Engine {
   void add_hidden(std::int64_t begin, std::int64_t end);
   void use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events);
   void finish_embedding(Sequence& sequence, std::vector<TokenEvent>& events);
+  void start_masks(const ScheduledStep& step);
   void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
   void sample_one(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
   void accept(Sequence& sequence, TokenId token, TokenEvent& event);
@@ -148,6 +152,8 @@ class Engine {
   KvSizes kv_sizes_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Sampler> sampler_;
+  std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  ///< made when first needed
+  MaskWorker mask_worker_;
   GenerationDefaults defaults_;
   std::int64_t context_ = 0;
   std::int64_t batch_tokens_ = 0;
