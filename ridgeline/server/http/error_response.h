@@ -16,7 +16,7 @@ struct ApiError {
   std::string code = {};   ///< empty: null
 };
 
-/// "invalid_request_error" for what the client can change, "server_error" for the rest, ...
+/// "invalid_request_error" of 4xx, "rate_limit_error" of 429, "server_error" of 5xx.
 std::string_view error_type(int status);
 
 /// {"error":{"message":...,"type":...,"param":...,"code":...}}. Of the texts, what is not

@@ -37,8 +37,8 @@ struct HttpRequest {
 /// the CORS headers; line ends within names and values become spaces.
 struct HttpResponse {
   int status = 200;
-  HttpHeaders headers;
-  std::string body;
+  HttpHeaders headers = {};
+  std::string body = {};
   std::string content_type = "application/json";  ///< empty: none is sent
 };
 
