@@ -51,12 +51,13 @@ class ServerMetrics {
       bool ended = false;
     };
     void on_token(Choice& choice, Clock::time_point now);
+    void end_choice(Choice& choice, FinishReason reason);
     void on_summary(const RequestSummary& summary, Clock::time_point now);
 
     Impl* metrics_ = nullptr;
     RequestFacts facts_;
     std::vector<Choice> choices_;
-    FinishReason reason_ = FinishReason::kStop;  // of the choice that ended last
+    FinishReason reason_ = FinishReason::kCancelled;  // of the choice that ended last
     bool any_token_ = false;
   };
 
