@@ -19,7 +19,8 @@ std::string read_parts(Fields& message, const Json& parts) {
   for (const Json& part : parts) {
     const std::string at = fmt::format("content[{}]", index++);
     if (part.is_string()) {
-      text += (text.empty() ? "" : "\n") + part.get<std::string>();
+      if (!text.empty()) text += '\n';
+      text += part.get<std::string>();
       continue;
     }
     if (!part.is_object()) {
@@ -37,7 +38,8 @@ std::string read_parts(Fields& message, const Json& parts) {
     }
     const auto piece = fields.text(is_text ? "text" : "refusal");
     if (!piece) fields.fail(is_text ? "text" : "refusal", "is missing; expected a string");
-    text += (text.empty() ? "" : "\n") + piece.value_or("");
+    if (!text.empty()) text += '\n';
+    text += piece.value_or("");
   }
   return text;
 }
@@ -89,7 +91,7 @@ Json read_message(Fields& message, const ServedModel& served) {
   std::string role = message.text("role").value_or("");
   if (std::ranges::find(kRoles, role) == kRoles.end()) {
     message.fail("role", role.empty() ? "is missing; expected system, developer, user, assistant or tool"
-                                      : "is " + quoted(role) +
+                                      : "is " + ridgeline::quoted(role) +
                                             "; expected system, developer, user, assistant or tool");
     return {};
   }

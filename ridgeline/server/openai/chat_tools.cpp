@@ -22,7 +22,7 @@ void read_tool(Fields& tool, ToolUse& use) {
   const std::string type = tool.text("type").value_or("");
   if (type != "function")
     return tool.fail("type", type.empty() ? "is missing; expected function"
-                                          : "is " + quoted(type) + "; expected function");
+                                          : "is " + ridgeline::quoted(type) + "; expected function");
   const Json* function = tool.object("function");
   if (function == nullptr)
     return tool.fail("function", "is missing; expected an object with name and parameters");
@@ -31,7 +31,7 @@ void read_tool(Fields& tool, ToolUse& use) {
   read.name = fields.text("name").value_or("");
   if (!is_function_name(read.name))
     return fields.fail("name", fmt::format("is {}; expected 1 to 128 letters, digits, '_', '-' or '.'",
-                                           quoted(read.name)));
+                                           ridgeline::quoted(read.name)));
   if (std::ranges::find(use.functions, read.name, &ToolFunction::name) != use.functions.end())
     return fields.fail("name", fmt::format("is {}, as that of another tool", read.name));
   fields.text("description");
@@ -45,7 +45,7 @@ void keep(Fields& fields, const std::string& at, const std::vector<std::string>&
           ToolUse& use) {
   for (const std::string& name : names)
     if (std::ranges::find(use.functions, name, &ToolFunction::name) == use.functions.end())
-      return fields.fail(at, fmt::format("names {}, which is none of the tools", quoted(name)));
+      return fields.fail(at, fmt::format("names {}, which is none of the tools", ridgeline::quoted(name)));
   std::erase_if(use.functions, [&](const ToolFunction& f) {
     return std::ranges::find(names, f.name) == names.end();
   });
@@ -71,7 +71,7 @@ void set_mode(Fields& fields, const std::string& at, const std::string& mode, To
   else if (mode == "required")
     use.choice = Choice::kRequired;
   else
-    fields.fail(at, fmt::format("is {}; expected none, auto, required or a function", quoted(mode)));
+    fields.fail(at, fmt::format("is {}; expected none, auto, required or a function", ridgeline::quoted(mode)));
 }
 
 void read_choice(Fields& fields, ToolUse& use) {
@@ -100,7 +100,7 @@ void read_choice(Fields& fields, ToolUse& use) {
     }
     keep(fields, "tool_choice", names, use);
   } else {
-    inner.fail("type", fmt::format("is {}; expected function or allowed_tools", quoted(type)));
+    inner.fail("type", fmt::format("is {}; expected function or allowed_tools", ridgeline::quoted(type)));
   }
 }
 

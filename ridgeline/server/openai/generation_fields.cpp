@@ -127,7 +127,7 @@ std::string read_model(Fields& fields, const ServedModel& served) {
   if (std::ranges::find(served.names, model) == served.names.end())
     fields.fail_with({.status = 404,
                       .message = fmt::format("The model {} does not exist; this server has {}",
-                                             quoted(model), served.names.front()),
+                                             ridgeline::quoted(model), served.names.front()),
                       .type = "not_found_error",
                       .param = "model",
                       .code = "model_not_found"});

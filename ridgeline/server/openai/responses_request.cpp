@@ -64,7 +64,7 @@ class Conversation {
     } else {
       fields.fail("type", fmt::format("is {}; expected message, function_call, "
                                       "function_call_output or reasoning",
-                                      quoted(type)));
+                                      ridgeline::quoted(type)));
     }
   }
 
@@ -135,7 +135,7 @@ Json nested_tools(Fields& body) {
     const std::string type = fields.text("type").value_or("");
     if (type != "function") {
       fields.fail("type", fmt::format("is {}; this server has no tools of its own, only function",
-                                      quoted(type)));
+                                      ridgeline::quoted(type)));
       break;
     }
     Json function = tool;
@@ -182,7 +182,7 @@ void read_include(Fields& body, ResponsesRequest& request, Json& chat) {
     if (name == "message.output_text.logprobs")
       request.logprobs = true;
     else if (name != "reasoning.encrypted_content")  // reasoning is in the open
-      body.fail("include", fmt::format("names {}; expected message.output_text.logprobs", quoted(name)));
+      body.fail("include", fmt::format("names {}; expected message.output_text.logprobs", ridgeline::quoted(name)));
   }
   const auto top = body.integer("top_logprobs", 0, kMaxLogprobs);
   if (top && *top > 0) request.logprobs = true;

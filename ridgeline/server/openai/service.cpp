@@ -148,7 +148,7 @@ void Service::Impl::add_models(Router& router) {
                answer_error(parts, call,
                             {.status = 404,
                              .message = fmt::format("The model {} does not exist; this server has {}",
-                                                    quoted(name), model.names.front()),
+                                                    ridgeline::quoted(name), model.names.front()),
                              .param = "model",
                              .code = "model_not_found"});
              });
