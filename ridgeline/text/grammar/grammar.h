@@ -108,7 +108,7 @@ class GrammarMatcher {
   bool must_end() const;
 
  private:
-  bool step_bytes(std::string_view bytes);
+  bool step_bytes(std::string_view bytes, std::uint64_t token_begin);
 
   Grammar::Ptr grammar_;
   std::shared_ptr<const GrammarVocabulary> vocabulary_;
