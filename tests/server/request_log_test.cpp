@@ -79,6 +79,13 @@ TEST(RequestLog, NothingBreaksOutOfItsField) {
   EXPECT_THAT(format_request(record, LogFormat::kText, kTime), HasSubstr(" id=\"\" "));
 }
 
+TEST(RequestLog, LongValuesAreCut) {
+  RequestRecord record = some_record();
+  const std::string error(100'000, 'x');
+  record.error = error;
+  EXPECT_LT(format_request(record, LogFormat::kJson, kTime).size(), 1000u);
+}
+
 TEST(RequestLog, RandomBytesStayOneLineOfJson) {
   std::mt19937 random(11);
   for (int i = 0; i < 2000; ++i) {

@@ -322,7 +322,7 @@ TEST(ServerMetrics, LabelsAreBounded) {
   ServerMetrics metrics("m");
   for (int i = 0; i < 1000; ++i) metrics.refused("reason" + std::to_string(i));
   const Exposition text(metrics.prometheus_text({}, {}, at(0)));
-  EXPECT_EQ(text.value("ridgeline:requests_refused_total", "\"other\""), 1000 - 256);
+  EXPECT_EQ(text.value("ridgeline:requests_refused_total", "\"other\""), 1000 - (256 - 7));
 }
 
 TEST(ServerMetrics, StatsAreJson) {
