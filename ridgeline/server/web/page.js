@@ -196,11 +196,11 @@ async function answer() {
   running = null;
   if (first !== undefined) {
     turn.wait = (first - began) / 1000;
-    // What came with the first piece was not timed.
-    const seconds = (performance.now() - first) / 1000;
-    if (turn.usage?.completion_tokens > 1 && seconds > 0) turn.rate = (turn.usage.completion_tokens - 1) / seconds;
+    // After the first token; if the rest came with it, that would be the network's rate.
+    const now = performance.now();
+    const tokens = turn.usage?.completion_tokens;
+    if (tokens > 1) turn.rate = now - first < 100 ? 1000 * tokens / (now - began) : 1000 * (tokens - 1) / (now - first);
   }
-  fill(turn);
   render();
   save();
   $('status').textContent = failed ? 'There is no answer.' : turn.finish === 'stopped' ? 'Stopped.' : '';

@@ -103,12 +103,12 @@ function show(stats, now) {
   fill($('kv-used'), kv.in_use, kv.blocks);
   fill($('kv-cached'), kv.cached, kv.blocks);
   $('kv-note').textContent =
-    `${kv.in_use} in use, ${kv.cached} cached, ${kv.blocks - kv.in_use - kv.cached} free of ` +
-    `${kv.blocks} blocks; ${percent(kv.prefix_hit_tokens, kv.prefix_query_tokens)} of prompt tokens found`;
+    `${kv.in_use} in use, ${kv.cached} cached, ${kv.blocks - kv.in_use - kv.cached} free ` +
+    `blocks; ${percent(kv.prefix_hit_tokens, kv.prefix_query_tokens)} of prompt tokens found`;
   $('memory').textContent = bytes(memory.resident_bytes);
   fill($('memory-used'), memory.resident_bytes, memory.limit_bytes);
   $('memory-note').textContent = `of ${bytes(memory.limit_bytes)}; weights ` +
-    `${bytes(memory.weight_bytes)}, KV cache ${bytes(memory.kv_bytes)}`;
+    `${bytes(memory.weight_bytes)}, KV cache up to ${bytes(memory.kv_bytes)}`;
 
   const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
   $('counts').textContent = `${sum(requests.finished)} finished, ${sum(requests.refused)} refused, ` +
