@@ -44,9 +44,9 @@ struct Request {
   /// The prompt's embedding is wanted and no text.
   std::optional<EmbedOptions> embed;
 
-  int priority = 0;              ///< lower goes first, as vLLM has it
-  std::uint64_t tenant = 0;      ///< whose it is: those of equal priority share the engine evenly
-  std::string cache_salt;        ///< the prefix cache is shared among equal salts only
+  int priority = 0;          ///< lower goes first, as vLLM has it
+  std::uint64_t tenant = 0;  ///< whose it is: those of equal priority share the engine evenly
+  std::string cache_salt;    ///< the prefix cache is shared among equal salts only
   Deadlines deadlines;
 };
 inline constexpr int kMaxLogprobs = 20;
@@ -67,11 +67,20 @@ enum class Deadline { kQueue, kFirstToken, kTotal };
 struct TokenLogprobs {
   struct Entry {
     TokenId token = 0;
-    float logprob = 0;  ///< ln of its probability under the model's own logits
+    float logprob = 0;      ///< ln of its probability under the model's own logits
     std::int64_t rank = 1;  ///< 1: the most likely
   };
   Entry chosen;
   std::vector<Entry> top;  ///< the most likely ones, in order; as many as were asked for
+};
+
+/// A request's life, for logs and metrics.
+struct RequestSummary {
+  Clock::time_point arrived, scheduled, first_token, finished;  ///< zero: never came to that
+  std::int64_t prompt_tokens = 0;
+  std::int64_t reused_tokens = 0;
+  std::int64_t output_tokens = 0;  ///< of all choices
+  int preemptions = 0;
 };
 
 /// What a step produced for one of a request's choices.
@@ -91,15 +100,7 @@ struct TokenEvent {
   /// In the first event, if they were asked for: of the prompt's tokens from the second on.
   std::vector<TokenLogprobs> prompt_logprobs;
   std::vector<float> embedding;  ///< [hidden_size], of a request with `embed`, which then ends
-};
-
-/// A request's life, for logs and metrics.
-struct RequestSummary {
-  Clock::time_point arrived, scheduled, first_token, finished;  ///< zero: never came to that
-  std::int64_t prompt_tokens = 0;
-  std::int64_t reused_tokens = 0;
-  std::int64_t output_tokens = 0;  ///< of all choices
-  int preemptions = 0;
+  std::optional<RequestSummary> summary;  ///< in the request's last event
 };
 
 }  // namespace ridgeline

@@ -12,6 +12,8 @@
 #include <string>
 #include <thread>
 
+#include "ridgeline/server/limits/key_file.h"
+
 namespace ridgeline {
 namespace {
 
@@ -168,13 +170,13 @@ TEST_F(ApiKeysTest, ReloadsWhileOthersCheck) {
   std::thread checker([&] {
     while (!done) EXPECT_TRUE(keys->check("sk-alice-0123456789"));
   });
-  for (int i = 1; i <= 50; ++i) {
+  for (int i = 1; i <= 20; ++i) {
     put("alice sk-alice-0123456789 rpm=" + std::to_string(i) + "\n");
     EXPECT_TRUE(keys->reload());
   }
   done = true;
   checker.join();
-  EXPECT_EQ(keys->check("sk-alice-0123456789")->limits.requests_per_minute, 50);
+  EXPECT_EQ(keys->check("sk-alice-0123456789")->limits.requests_per_minute, 20);
 }
 
 TEST(ApiKeys, WithoutAFileEveryoneIsAnonymous) {
@@ -190,7 +192,7 @@ TEST(ApiKeys, WithoutAFileEveryoneIsAnonymous) {
   EXPECT_TRUE(keys.reload());
 }
 
-TEST_F(ApiKeysTest, RandomBytesAreAnErrorOrKeys) {
+TEST(KeyFile, RandomBytesAreAnErrorOrKeys) {
   std::mt19937 random(1);
   const std::string parts[] = {"alice",
                                " ",
@@ -205,15 +207,14 @@ TEST_F(ApiKeysTest, RandomBytesAreAnErrorOrKeys) {
                                std::string(1, '\0'),
                                "\xff",
                                "cache=private"};
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 3000; ++i) {
     std::string text;
-    for (unsigned n = random() % 20; n > 0; --n) text += parts[random() % std::size(parts)];
-    put(text);
-    const auto keys = ApiKeys::load(path_);
+    for (auto n = random() % 20; n > 0; --n) text += parts[random() % std::size(parts)];
+    const auto keys = parse_key_file(text, "the/file");
     if (keys) {
-      EXPECT_GT(keys->size(), 0u);
+      EXPECT_FALSE(keys->empty());
     } else {
-      EXPECT_THAT(keys.error().message, HasSubstr(path_));
+      EXPECT_THAT(keys.error().message, HasSubstr("the/file"));
     }
   }
 }

@@ -9,8 +9,10 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "ridgeline/server/metrics/quoted_text.h"
 #include "ridgeline/text/utf8.h"
@@ -81,14 +83,14 @@ TEST(RequestLog, RandomBytesStayOneLineOfJson) {
   std::mt19937 random(11);
   for (int i = 0; i < 2000; ++i) {
     std::string bytes(random() % 40, '\0');
-    for (char& c : bytes) c = static_cast<char>(random() % 3 == 0 ? random() % 48 : random());
+    for (char& c : bytes) c = static_cast<char>(random() % (random() % 3 == 0 ? 48 : 256));
     std::string quoted;
     append_quoted(bytes, quoted);
     EXPECT_TRUE(std::none_of(quoted.begin(), quoted.end(),
                              [](char c) { return static_cast<unsigned char>(c) < 0x20; }));
     const Json back = Json::parse(quoted, nullptr, false);
     ASSERT_TRUE(back.is_string()) << quoted;
-    if (utf8_valid_prefix_bytes(bytes) == bytes.size()) EXPECT_EQ(back, bytes);
+    EXPECT_EQ(back == bytes, utf8_valid_prefix_bytes(bytes) == bytes.size());
     RequestRecord record;
     record.id = record.error = bytes;
     EXPECT_TRUE(Json::accept(format_request(record, LogFormat::kJson, kTime)));
@@ -125,8 +127,6 @@ class Pipe {
 
 TEST(RequestLog, LinesOfManyThreadsStayWhole) {
   Pipe pipe;
-  std::string text;
-  std::thread reader;
   {
     RequestLog log(LogFormat::kJson, pipe.writer());
     std::vector<std::thread> threads;
@@ -139,7 +139,7 @@ TEST(RequestLog, LinesOfManyThreadsStayWhole) {
     log.message("keys\nreloaded");
     EXPECT_EQ(log.dropped(), 0u);
   }
-  text = pipe.read_all();
+  const std::string text = pipe.read_all();
   int lines = 0;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line); ++lines) {

@@ -68,7 +68,7 @@ class Exposition {
     } else if (std::regex_match(line, match, kType)) {
       EXPECT_EQ(match[1], family_);
       types_[family_] = match[2];
-      if (match[2] == "counter") EXPECT_TRUE(family_.ends_with("_total")) << family_;
+      EXPECT_TRUE(match[2] != "counter" || family_.ends_with("_total")) << family_;
     } else if (std::regex_match(line, match, kSample)) {
       const std::string name = match[1], labels = match[2];
       names_.insert(name);
@@ -195,11 +195,11 @@ TEST(ServerMetrics, OneRequestsLife) {
   EXPECT_EQ(sum("request_params_max_tokens"), 3);
   EXPECT_EQ(text.value("ridgeline:request_success_total", "finished_reason=\"length\""), 1);
   EXPECT_EQ(text.value("ridgeline:request_success_total", "finished_reason=\"stop\""), 0);
-  EXPECT_NEAR(text.value("ridgeline:time_to_first_token_last_minute_seconds", "quantile=\"0.95\""),
+  EXPECT_NEAR(text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"95\""),
               2, 2.0 / 64);
-  EXPECT_NEAR(text.value("ridgeline:inter_token_latency_last_minute_seconds", "quantile=\"0.5\""),
+  EXPECT_NEAR(text.value("ridgeline:inter_token_latency_last_minute_seconds", "percentile=\"50\""),
               0.5, 0.5 / 64);
-  EXPECT_NEAR(text.value("ridgeline:e2e_request_latency_last_minute_seconds", "quantile=\"0.99\""),
+  EXPECT_NEAR(text.value("ridgeline:e2e_request_latency_last_minute_seconds", "percentile=\"99\""),
               4, 4.0 / 64);
 }
 
@@ -234,7 +234,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
     RequestUpdate update;
     update.time = at(10);
     if (with_event) update.events.push_back(ending(0, reason));
-    update.summary = RequestSummary{.arrived = at(0)};
+    update.summary.emplace().arrived = at(0);
     request.on_update(update);
   };
   end(FinishReason::kCancelled, true);
@@ -249,7 +249,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
   EXPECT_EQ(text.value("ridgeline:request_queue_time_seconds_sum"), 40);
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 0);
   EXPECT_TRUE(std::isnan(
-      text.value("ridgeline:time_to_first_token_last_minute_seconds", "quantile=\"0.5\"")));
+      text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"50\"")));
   ServerMetrics::Request nobody;
   nobody.on_update(tokens(1, {0}));
 }
@@ -402,7 +402,9 @@ TEST(Documentation, NamesEveryFamily) {
   const Exposition text(metrics.prometheus_text({}, {}, at(0)));
   for (const auto& [family, type] : text.types()) {
     const std::size_t colon = family.find(':');
-    EXPECT_THAT(serving, HasSubstr("`" + family.substr(colon + 1))) << family;
+    std::string name(1, '`');
+    name += family.substr(colon + 1);
+    EXPECT_THAT(serving, HasSubstr(name)) << family;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 // Internal: brings Asio's reactor with it.
+
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>

@@ -88,6 +88,7 @@ void DegradationLadder::move_to(int rung, Clock::time_point now) {
   if (plain != is_at(before, Rung::kNoSpeculation) && actions_.allow_speculation) {
     actions_.allow_speculation(!plain);
   }
+  if (actions_.moved) actions_.moved(static_cast<Rung>(before), static_cast<Rung>(rung));
 }
 
 std::optional<int> DegradationLadder::max_tokens_cap(int priority) const {

@@ -42,8 +42,9 @@ struct LadderOptions {
 
 /// What the ladder sets in motion; called in update(), and only when it changes. May be empty.
 struct LadderActions {
-  std::function<void(double scale)> scale_prefill_share;  ///< 0.5, or 1 again
-  std::function<void(bool allowed)> allow_speculation;
+  std::function<void(double scale)> scale_prefill_share = {};  ///< 0.5, or 1 again
+  std::function<void(bool allowed)> allow_speculation = {};
+  std::function<void(Rung from, Rung to)> moved = {};  ///< for the log
 };
 
 /// 503 with Retry-After.

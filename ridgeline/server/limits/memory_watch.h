@@ -15,10 +15,10 @@ struct MemoryUse {
 
 /// How near this process is to its end by memory. With a limit of its own that is its resident
 /// set; else what cgroup and machine have left, page cache that can be dropped not counted as used.
-/// Reading that costs some 0.2 ms, so it is done four times a second at most. One thread's.
+/// Reading that costs some 0.1 ms, so it is done four times a second at most. One thread's.
 class MemoryWatch {
  public:
-  /// `limit_bytes`: 0: what the cgroup or the machine allows.
+  /// `limit_bytes` 0: what the cgroup or the machine allows.
   explicit MemoryWatch(std::uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
   const MemoryUse& read(Clock::time_point now = Clock::now());
 

@@ -25,13 +25,13 @@ namespace {
 
 /// "2026-11-22T23:05:58.123Z"
 std::string utc(double unix_seconds) {
-  const auto seconds = static_cast<std::time_t>(std::floor(unix_seconds));
-  const auto ms = static_cast<int>((unix_seconds - static_cast<double>(seconds)) * 1e3);
+  const auto all_ms = std::max(0LL, std::llround(unix_seconds * 1e3));
+  const auto seconds = static_cast<std::time_t>(all_ms / 1000);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
                      parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     std::clamp(ms, 0, 999));
+                     all_ms % 1000);
 }
 
 bool is_plain_word(std::string_view text) {
