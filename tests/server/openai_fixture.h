@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,14 +25,14 @@ inline constexpr const char* kHermesTemplate =
 class Fixture {
  public:
   explicit Fixture(const std::string& chat_template = kHermesTemplate) {
-    tokenizer = *Tokenizer::create(ridgeline::testing::small_byte_level());
+    tokenizer = ridgeline::testing::make_tokenizer(ridgeline::testing::small_byte_level());
     served.tokenizer = tokenizer.get();
     served.context = 1000;
     served.names = {"test-model", "alias"};
     served.fingerprint = "fp";
     served.embedding_size = 4;
     auto parsed = ChatTemplate::parse(chat_template, "", "", "test");
-    adopt_chat_template(served, *std::move(parsed), "").value();
+    if (!adopt_chat_template(served, *std::move(parsed), "")) std::abort();
   }
 
   std::unique_ptr<Tokenizer> tokenizer;
