@@ -337,7 +337,7 @@ class Chat(ClientTest):
         self.assertEqual(text.choices[0].message.content, self.chat(temperature=0).choices[0].message.content)
 
     def test_json_object_begins_one(self):
-        answer = self.chat(response_format={"type": "json_object"}, max_tokens=60)
+        answer = self.chat(response_format={"type": "json_object"}, max_tokens=300)
         choice = answer.choices[0]
         self.assertTrue(choice.message.content.lstrip().startswith("{"))
         if choice.finish_reason == "stop":
