@@ -31,7 +31,7 @@ class OpenAiService : public ::testing::Test {
   void start(ApiKeys keys = ApiKeys::anonymous({})) {
     EngineOptions engine_options;
     engine_options.max_sequences = 8;
-    engine_options.context = 512;
+    engine_options.context = 1024;
     auto engine = Engine::load(RIDGELINE_SOURCE_DIR "/models/fireside-q8_0.gguf", engine_options);
     ASSERT_TRUE(engine) << engine.error().message;
     ServedModel model;
@@ -141,7 +141,7 @@ TEST_F(OpenAiService, AClientThatGoesAwayIsNotWorkedFor) {
 
 TEST_F(OpenAiService, ForcedCallsAreCallsAlsoWhenStreamed) {
   start();
-  Json body = Json::parse(R"({"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 150, "seed": 4,
+  Json body = Json::parse(R"({"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 700, "seed": 4,
     "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object",
       "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": false}}}],
     "tool_choice": "required"})");
