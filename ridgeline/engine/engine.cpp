@@ -104,6 +104,12 @@ Result<RequestId> Engine::submit(Request request) {
   sequence->reads_prefix_cache = !r.embed && !r.prompt_logprobs;
   sequence->whole = config().is_encoder;
   sequence->output = std::make_unique<SequenceOutput>(r, *tokenizer_);
+  if (r.grammar) {
+    if (!grammar_vocabulary_)
+      grammar_vocabulary_ = std::make_shared<const GrammarVocabulary>(*tokenizer_);
+    sequence->output->matcher.emplace(r.grammar, grammar_vocabulary_);
+    sequence->output->mask.resize(grammar_vocabulary_->mask_words());
+  }
   if (r.embed)
     sequence->output->embedding.assign(static_cast<std::size_t>(config().hidden_size), 0.0);
   scheduler_->add(std::move(sequence));

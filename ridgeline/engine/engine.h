@@ -14,6 +14,7 @@
 #include "ridgeline/engine/embedding.h"
 #include "ridgeline/engine/engine_stats.h"
 #include "ridgeline/engine/kv_plan.h"
+#include "ridgeline/engine/mask_worker.h"
 #include "ridgeline/engine/request.h"
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
@@ -26,12 +27,15 @@
 
 namespace ridgeline {
 
+class GrammarVocabulary;
+
 struct EngineOptions {
   BackendOptions backend{};
   std::int64_t context = 0;  ///< positions of one sequence; 0: what the model was trained for, as
                              ///< far as kv_memory_bytes or half of the free memory go
   DType kv_type = DType::kF16;
-  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
+  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence,
+  double kv_share = 0;  ///< or this share of the memory that the weights leave, if it is not 0
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
   bool prefix_cache = false;          ///< what a prompt has in common with others is computed once
@@ -131,6 +135,7 @@ class Engine {
   void add_hidden(std::int64_t begin, std::int64_t end);
   void use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events);
   void finish_embedding(Sequence& sequence, std::vector<TokenEvent>& events);
+  void start_masks(const ScheduledStep& step);
   void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
   void sample_one(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
   void accept(Sequence& sequence, TokenId token, TokenEvent& event);
@@ -148,6 +153,8 @@ class Engine {
   KvSizes kv_sizes_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Sampler> sampler_;
+  std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  ///< made when first needed
+  MaskWorker mask_worker_;
   GenerationDefaults defaults_;
   std::int64_t context_ = 0;
   std::int64_t batch_tokens_ = 0;

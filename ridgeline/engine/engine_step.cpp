@@ -55,6 +55,7 @@ std::vector<TokenEvent> Engine::step() {
   report_.schedule_seconds = seconds_since(start);
 
   const auto forward = Clock::now();
+  start_masks(scheduled);
   if (cost_.known()) report_.predicted_seconds = cost_.seconds(scheduled.load);
   model_->forward(batch_, *kv_cache_);
   report_.forward_seconds = seconds_since(forward);
@@ -110,9 +111,19 @@ void Engine::build_batch(const ScheduledStep& step) {
   }
 }
 
+/// The masks of what will be sampled, while the forward pass runs.
+void Engine::start_masks(const ScheduledStep& step) {
+  std::vector<SequenceOutput*> outputs;
+  for (const ScheduledTokens& run : step.runs)
+    if (run.reaches_end && run.sequence->output->matcher)
+      outputs.push_back(run.sequence->output.get());
+  mask_worker_.start(std::move(outputs));
+}
+
 /// Each wanted row goes where it belongs: into an embedding, a prompt's log-probabilities, or to
 /// the sampler.
 void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) {
+  mask_worker_.wait();
   scheduler_->commit(step);
   const auto rows = static_cast<std::int64_t>(wanted_.size());
   const auto embeds = [&](std::int64_t row) {
@@ -156,6 +167,8 @@ void Engine::sample(Sequence& s, std::span<float> values, std::vector<TokenEvent
   for (int i = 1; i <= choices; ++i) {
     others.push_back(std::make_unique<Sequence>(s, s.choice + i));
     others.back()->output = std::make_unique<SequenceOutput>(*s.output->request, *tokenizer_);
+    others.back()->output->matcher = s.output->matcher;
+    others.back()->output->mask = s.output->mask;
   }
   // The sampler changes its logits in place.
   const std::vector<float> model_logits =
@@ -180,6 +193,7 @@ void Engine::sample_one(Sequence& s, std::span<float> values, std::vector<TokenE
   }
   // The sampler changes them in place.
   if (request.logprobs) model_logits_.assign(values.begin(), values.end());
+  if (s.output->matcher) apply_mask(s.output->mask, values);
   SampleRequest wanted;
   wanted.logits = values;
   wanted.history = s.tokens;
@@ -208,6 +222,7 @@ void Engine::accept(Sequence& s, TokenId token, TokenEvent& event) {
   if (!early && std::ranges::find(params.stop_token_ids, token) != params.stop_token_ids.end())
     event.stop_token = token;
   const bool ends = tokenizer_->is_end_of_generation(token) && !params.ignore_eos && !early;
+  if (s.output->matcher) RIDGELINE_CHECK(s.output->matcher->accept(token) || event.stop_token);
   if (ends || event.stop_token) {
     s.finished = FinishReason::kStop;
   } else {
@@ -218,7 +233,10 @@ void Engine::accept(Sequence& s, TokenId token, TokenEvent& event) {
       event.finished = s.finished = FinishReason::kStop;
       return;
     }
-    if (s.total_tokens() >= s.max_total_tokens) s.finished = FinishReason::kLength;
+    if (s.output->matcher && s.output->matcher->must_end())
+      s.finished = FinishReason::kStop;
+    else if (s.total_tokens() >= s.max_total_tokens)
+      s.finished = FinishReason::kLength;
   }
   if (!s.finished) return;
   event.finished = s.finished;
