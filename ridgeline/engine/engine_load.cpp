@@ -38,8 +38,7 @@ std::uint64_t share_of_memory(const EngineOptions& options, const ModelFile& fil
   const std::uint64_t available = memory_info().available_bytes;
   const double share =
       options.kv_share * static_cast<double>(available - std::min(available, weights));
-  const double enough =
-      2.0 * options.max_sequences * static_cast<double>(sizes.bytes(context));
+  const double enough = 2.0 * options.max_sequences * static_cast<double>(sizes.bytes(context));
   return static_cast<std::uint64_t>(std::min(share, enough));
 }
 
@@ -71,8 +70,7 @@ Result<std::vector<int>> pool_blocks(const EngineOptions& options, std::int64_t 
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
-                                             const EngineOptions& wanted) {
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& wanted) {
   EngineOptions options = wanted;
   RIDGELINE_CHECK(options.max_sequences >= 1 && options.context >= 0);
   if (options.batch_tokens < options.max_sequences)
