@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <string>
 #include <string_view>
@@ -231,6 +234,22 @@ TEST(RequestReader, AnIdleReaderHoldsNoBuffer) {
   EXPECT_GE(reader.held_bytes(), 4000u);
   EXPECT_EQ(reader.take().body.size(), 4000u);
   EXPECT_EQ(reader.held_bytes(), 0u);
+}
+
+// fuzz/seeds/http_request: a byte that says how the fuzzer cuts, then a connection's bytes.
+TEST(RequestReader, FuzzSeeds) {
+  int seeds = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(RIDGELINE_SOURCE_DIR "/fuzz/seeds/http_request")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes(std::istreambuf_iterator<char>(file), {});
+    ASSERT_GT(bytes.size(), 1u) << entry.path();
+    const auto whole = read_all(std::string_view(bytes).substr(1), bytes.size());
+    EXPECT_FALSE(whole.empty());
+    EXPECT_EQ(whole, read_all(std::string_view(bytes).substr(1), 5)) << entry.path();
+    ++seeds;
+  }
+  EXPECT_GE(seeds, 5);
 }
 
 // Whatever the bytes, and however they are cut, the reader comes to the same result, and a
