@@ -130,6 +130,7 @@ Result<EngineOptions> EngineArguments::options() const {
   o.backend.pin = !no_pin;
   o.context = context;
   o.embeds = embeds;
+  o.prefix_cache = prefix_cache;
   o.rope = rope;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);

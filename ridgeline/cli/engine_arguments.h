@@ -21,7 +21,8 @@ struct EngineArguments {
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
-  bool embeds = false;  ///< EngineOptions::embeds
+  bool embeds = false;        ///< EngineOptions::embeds
+  bool prefix_cache = false;  ///< likewise
   RopeOverride rope{};
   std::string packed_cache;  ///< a folder
   bool packed_cache_verify = false;

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ridgeline/text/grammar/lexer.h"
+#include "ridgeline/text/grammar/program.h"
+
+namespace ridgeline::grammar {
+
+/// The names of an object's properties so far, or the items of an array whose items differ.
+/// Newest first, shared between the states that came from one.
+struct Seen {
+  std::string text;
+  std::shared_ptr<const Seen> before;
+  std::uint32_t count = 1;
+  std::uint64_t hash = 0;  ///< of the set: does not depend on the order
+  ~Seen();
+};
+using SeenPtr = std::shared_ptr<const Seen>;
+
+/// One level of a stack: an object or array that is open, or where a rule goes on.
+struct Frame {
+  enum class Kind : std::uint8_t { kReturn, kObject, kArray };
+  Kind kind = Kind::kReturn;
+  std::uint32_t depth = 1;
+  const Program* program = nullptr;
+  /// kReturn: the production and the position in it; else the shape and how many members it
+  /// has, as far as it matters.
+  std::uint32_t index = 0, position = 0;
+  std::array<std::uint64_t, 4> fulfilled{};  ///< obligations; witnesses
+  SeenPtr seen;
+  std::shared_ptr<const Frame> below;
+  std::uint64_t hash = 0;  ///< of this and all below
+};
+using FramePtr = std::shared_ptr<const Frame>;
+
+/// One way to read the text so far. A state of the matcher is a set of these; each goes on
+/// alone, and one that is complete suffices.
+struct Thread {
+  enum class Mode : std::uint8_t {
+    kDone,       ///< nothing may follow
+    kDfa,        ///< in dfas[index] of the program
+    kLiteral,    ///< `lexer.state` bytes into a literal
+    kValue,      ///< before a JSON value, values[index]
+    kString,     ///< in a string value
+    kBare,       ///< in a number, true, false or null
+    kFirstKey,   ///< behind {
+    kNextKey,    ///< behind a comma
+    kKey,        ///< in a property's name
+    kColon,      ///< behind it; its value will be values[index]
+    kFirstItem,  ///< behind [
+    kAfter,      ///< behind a member
+  };
+  Mode mode = Mode::kDone;
+  std::uint8_t num_blanks = 0;
+  bool closed_text = false;  ///< a text that began before this token ended in it
+  Lexer lexer;
+  std::uint32_t index = 0;
+  std::uint32_t production = 0, position = 0;  ///< of the element, in kDfa and kLiteral
+  const Program* program = nullptr;
+  const Dfa* dfa = nullptr;      ///< in kDfa, kString, kBare, kKey
+  std::uint64_t mark = 0;        ///< where a text began that must differ from those seen
+  FramePtr top;
+};
+
+/// The set, and as much of the text as threads still ask for.
+struct ThreadSet {
+  std::vector<Thread> threads;
+  std::string text;
+  std::uint64_t text_begin = 0;  ///< number of bytes before `text`
+};
+
+/// Runs threads. Cheap to make; holds the text on which they look back.
+class Machine {
+ public:
+  /// Runs of white space in JSON end here, so that no model writes blanks for ever.
+  static constexpr unsigned kBlanksMax = 64;
+  static constexpr std::size_t kThreadsMax = 2000;
+  static constexpr std::uint32_t kDepthMax = 600;
+  static constexpr std::uint32_t kSeenMax = 4096;
+
+  /// `token_begin`: a text that began before it, and one after it, do not both end now, so
+  /// that masks need not depend on names; 0 where no token is meant.
+  Machine(std::string text, std::uint64_t text_begin, std::uint64_t token_begin)
+      : text_(std::move(text)), text_begin_(text_begin), token_begin_(token_begin) {}
+
+  static std::vector<Thread> start(const Grammar& grammar);
+  /// What becomes of a thread by a byte; appended, without duplicates among them.
+  void step(const Thread& thread, unsigned char byte, std::vector<Thread>& out);
+  /// A control token in the place of its text, which is the rest of a literal or a part of it.
+  void step_control(const Thread& thread, std::string_view text, std::vector<Thread>& out);
+  /// To be called behind step() of all threads.
+  void push(unsigned char byte) { text_.push_back(static_cast<char>(byte)); }
+  void pop() { text_.pop_back(); }
+  static void remove_duplicates(std::vector<Thread>& threads);
+  /// Whether the text may end where this thread is.
+  bool may_end(const Thread& thread);
+  static bool may_go_on(const Thread& thread) { return thread.mode != Thread::Mode::kDone; }
+
+  /// One byte within a string, name, number or expression, if that is all there is to it;
+  /// false: step() is needed.
+  bool step_within(Thread& thread, unsigned char byte, bool& is_dead) const;
+  /// Whether the characters that follow are free, for as long as a token is.
+  static bool is_free(const Thread& thread, std::uint32_t token_length_max);
+  /// Equal hashes: the same tokens are allowed.
+  std::uint64_t mask_hash(const Thread& thread, std::uint32_t token_length_max) const;
+
+  std::string& text() { return text_; }
+  static bool has_mark(const Thread& thread);
+
+ private:
+  using Mode = Thread::Mode;
+  using Threads = std::vector<Thread>;
+
+  void advance(const Program& program, std::uint32_t production, std::uint32_t position,
+               const FramePtr& top, Threads& out);
+  void enter(const Program& program, std::uint32_t production, std::uint32_t position,
+             const FramePtr& top, Threads& out);
+  void leave(const FramePtr& top, Threads& out);
+  void step_dfa(const Thread& thread, unsigned char byte, Threads& out);
+  void step_literal(const Thread& thread, unsigned char byte, Threads& out);
+  void step_value(const Thread& thread, unsigned char byte, Threads& out);
+  void step_bare(const Thread& thread, unsigned char byte, Threads& out);
+  void step_key(const Thread& thread, unsigned char byte, Threads& out);
+  void step_first_item(const Thread& thread, unsigned char byte, Threads& out);
+  void step_after(const Thread& thread, unsigned char byte, Threads& out);
+  void begin_text(const Thread& thread, Mode mode, const Dfa& dfa, Threads& out);
+  void begin_item(const Frame& frame, Threads& out);
+  void end_key(const Thread& thread, Threads& out);
+  void end_value(Thread thread, Threads& out);
+  void close(const FramePtr& top, Threads& out);
+
+  bool key_is_viable(const Thread& thread) const;
+  std::string marked_text(const Thread& thread) const;
+  static std::uint32_t num_with_prefix(const Seen* seen, std::string_view prefix);
+
+  std::string text_;
+  std::uint64_t text_begin_;
+  std::uint64_t token_begin_;
+  std::vector<std::uint64_t> entered_;  // by one advance(): each place once
+  int nesting_ = 0;
+};
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b);
+std::uint64_t hash_of(std::string_view text);
+
+}  // namespace ridgeline::grammar
