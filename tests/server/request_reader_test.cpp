@@ -158,6 +158,8 @@ const std::vector<Case>& cases() {
       {post("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\na"), {"400"}},
       {post("Transfer-Encoding: chunked\r\n", "ffffffffffffffff\r\na"), {"413"}},
       {post("Transfer-Encoding: chunked\r\n", "1;" + std::string(2000, 'x')), {"431"}},
+      {post("Transfer-Encoding: chunked\r\n", "1;a=\"\r\nb\r\n0\r\n\r\n"), {"400"}},
+      {post("Transfer-Encoding: chunked\r\n", "1;a=\"\r\n\"\r\nb\r\n0\r\n\r\n"), {"400"}},
       // Limits.
       {get("Host: h\r\nA: " + std::string(1100, 'x') + "\r\n"), {"431"}},
       {"GET /" + std::string(1100, 'x'), {"431"}},
