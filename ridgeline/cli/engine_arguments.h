@@ -22,7 +22,9 @@ struct EngineArguments {
   std::string activations = "fast";
   bool no_pin = false;
   bool embeds = false;        ///< EngineOptions::embeds
-  bool prefix_cache = false;  ///< likewise
+  // EngineOptions' of these names, where a command has flags of its own for them.
+  bool prefix_cache = false, measure_cost = false;
+  double kv_share = 0, prefill_share = EngineOptions{}.prefill_share;
   RopeOverride rope{};
   std::string packed_cache;  ///< a folder
   bool packed_cache_verify = false;

@@ -34,7 +34,8 @@ struct EngineOptions {
   std::int64_t context = 0;  ///< positions of one sequence; 0: what the model was trained for, as
                              ///< far as kv_memory_bytes or half of the free memory go
   DType kv_type = DType::kF16;
-  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
+  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence,
+  double kv_share = 0;  ///< or this share of the memory that the weights leave, if it is not 0
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
   bool prefix_cache = false;          ///< what a prompt has in common with others is computed once

@@ -22,7 +22,9 @@ using ::testing::ElementsAre;
 constexpr LadderOptions kOptions = {.queue_delay_target_seconds = 10,
                                     .kv_use_max = 0.95,
                                     .memory_use_max = 0.9,
-                                    .relief = 0.8,
+                                    .queue_delay_relief = 0.8,
+                                    .kv_relief = 0.8,
+                                    .memory_relief = 0.8,
                                     .step_up_seconds = 2,
                                     .step_down_seconds = 10,
                                     .capped_max_tokens = 100};
@@ -136,6 +138,23 @@ TEST(DegradationLadder, EachSignalAlone) {
   EXPECT_FALSE(goes_up(EngineStats{}, 0));
 }
 
+TEST(DegradationLadder, AFullCacheAloneRefusesNobody) {
+  DegradationLadder ladder(kOptions);
+  EngineStats full = waiting_for(1);
+  full.kv_blocks_in_use = 99;
+  double now = 0;
+  const auto run = [&](const EngineStats& stats, double seconds) {
+    for (const double end = now + seconds; now < end; now += 0.25) ladder.update(stats, 0, at(now));
+    return ladder.rung();
+  };
+  EXPECT_EQ(run(full, 60), Rung::kCapLowPriority);
+  EngineStats late = full;
+  late.oldest_waiting_seconds = 11;
+  EXPECT_EQ(run(late, 60), Rung::kRefuseAll);
+  EXPECT_EQ(run(full, 60), Rung::kCapLowPriority);
+  EXPECT_EQ(run(waiting_for(1), 60), Rung::kNormal);
+}
+
 TEST(DegradationLadder, BreaksStartTheClockAnew) {
   DegradationLadder ladder(kOptions);
   for (double now = 0; now < 60; now += 0.5) {
@@ -212,7 +231,7 @@ TEST(PressureMonitor, KeepsTheLadderUpToDate) {
 TEST(MemoryWatch, ItsOwnLimitOrTheMachines) {
   const Clock::time_point now = Clock::now();
   MemoryWatch machine(0);
-  const MemoryUse use = machine.read(now);
+  const ProcessMemory use = machine.read(now);
   EXPECT_GT(use.resident_bytes, 0u);
   EXPECT_GT(use.limit_bytes, use.resident_bytes);
   EXPECT_GT(use.use, 0);

@@ -227,6 +227,23 @@ TEST(ServerMetrics, ChoicesCountAsSequences) {
   EXPECT_EQ(text.value("ridgeline:request_success_total", "\"length\""), 1);
 }
 
+TEST(ServerMetrics, ACancellationEndsTheChoicesThatAreLeft) {
+  ServerMetrics metrics("m");
+  auto request = metrics.started({.arrived = at(0), .choices = 3});
+  RequestUpdate update = tokens(1, {0, 1, 2});
+  update.events[0].finished = FinishReason::kStop;
+  request.on_update(update);
+  RequestUpdate last;
+  last.time = at(2);
+  last.events.push_back(ending(0, FinishReason::kCancelled));
+  last.summary.emplace().arrived = at(0);
+  request.on_update(last);
+  const Exposition text(metrics.prometheus_text({}, {}, at(3)));
+  EXPECT_EQ(text.value("ridgeline:request_success_total", "\"stop\""), 1);
+  EXPECT_EQ(text.value("ridgeline:request_success_total", "\"abort\""), 2);
+  EXPECT_EQ(text.value("ridgeline:e2e_request_latency_seconds_count"), 0);
+}
+
 TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
   ServerMetrics metrics("m");
   const auto end = [&](FinishReason reason, bool with_event) {
@@ -305,7 +322,7 @@ TEST(ServerMetrics, LabelsAreBounded) {
   ServerMetrics metrics("m");
   for (int i = 0; i < 1000; ++i) metrics.refused("reason" + std::to_string(i));
   const Exposition text(metrics.prometheus_text({}, {}, at(0)));
-  EXPECT_EQ(text.value("ridgeline:requests_refused_total", "\"other\""), 1000 - 256);
+  EXPECT_EQ(text.value("ridgeline:requests_refused_total", "\"other\""), 1000 - (256 - 7));
 }
 
 TEST(ServerMetrics, StatsAreJson) {

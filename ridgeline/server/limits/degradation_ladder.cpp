@@ -8,6 +8,7 @@ namespace ridgeline {
 namespace {
 
 constexpr double kShrunkPrefill = 0.5;
+constexpr Rung kKvRungMax = Rung::kCapLowPriority;  // see LadderOptions::kv_use_max
 
 double ratio(double value, double limit) { return limit > 0 ? value / limit : 0; }
 
@@ -49,13 +50,18 @@ DegradationLadder::Signals DegradationLadder::measure(const EngineStats& stats,
 
 void DegradationLadder::update(const EngineStats& stats, double memory_use, Clock::time_point now) {
   const Signals signals = measure(stats, memory_use);
-  const double worst = std::max({signals.queue_delay, signals.kv, signals.memory});
+  const Rung at = rung();
+  const bool pressure =
+      signals.queue_delay >= 1 || signals.memory >= 1 || (signals.kv >= 1 && at < kKvRungMax);
+  const bool relief = signals.queue_delay < options_.queue_delay_relief &&
+                      signals.memory < options_.memory_relief &&
+                      (signals.kv < options_.kv_relief || at > kKvRungMax);
   {
     const std::lock_guard lock(mutex_);
     report_.signals = signals;
   }
-  follow(worst >= 1, now, pressure_since_);
-  follow(worst < options_.relief, now, relief_since_);
+  follow(pressure, now, pressure_since_);
+  follow(relief, now, relief_since_);
 
   // Both the state of affairs and the rung must have lasted.
   const auto lasted = [&](const std::optional<Clock::time_point>& since, double seconds) {
@@ -63,7 +69,7 @@ void DegradationLadder::update(const EngineStats& stats, double memory_use, Cloc
     const Clock::time_point start = moved_ ? std::max(*since, *moved_) : *since;
     return std::chrono::duration<double>(now - start).count() >= seconds;
   };
-  const int rung = static_cast<int>(this->rung());
+  const int rung = static_cast<int>(at);
   if (rung + 1 < kRungs && lasted(pressure_since_, options_.step_up_seconds)) {
     move_to(rung + 1, now);
   } else if (rung > 0 && lasted(relief_since_, options_.step_down_seconds)) {

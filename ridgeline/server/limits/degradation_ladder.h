@@ -29,12 +29,19 @@ std::string_view name(Rung rung);  ///< "normal", "small_prefill", ...
 inline constexpr int kNormalPriority = 0;
 
 struct LadderOptions {
-  double queue_delay_target_seconds = 10;  ///< pressure: someone has waited for longer
-  double kv_use_max = 0.95;      ///< pressure: so much of the KV cache is in use, and someone waits
-  double memory_use_max = 0.95;  ///< pressure: so much of the memory limit is used
-  /// Relief is when all of them are below this share of the values above; in between the
-  /// ladder stays where it is.
-  double relief = 0.8;
+  // Pressure is any of:
+  double queue_delay_target_seconds = 10;  ///< someone has waited for longer without having run
+  /// So much of the KV cache is in use, and someone waits. That alone goes no further than
+  /// kCapLowPriority: a saturated server's cache is full, and whether those who wait for it
+  /// wait too long, the queue delay says.
+  double kv_use_max = 0.95;
+  double memory_use_max = 0.95;  ///< so much of the memory limit is used
+  /// Relief is all three below these shares of the values above; in between the ladder stays
+  /// where it is. Memory's is near 1, as weights and KV cache stay where they are.
+  double queue_delay_relief = 0.5;
+  double kv_relief = 0.9;
+  double memory_relief = 0.97;
+
   double step_up_seconds = 2;     ///< of pressure without a break, for each rung
   double step_down_seconds = 10;  ///< of relief without a break, for each rung
   int capped_max_tokens = 256;    ///< kCapLowPriority

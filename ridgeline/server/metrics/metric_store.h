@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -74,7 +75,10 @@ struct ServerMetrics::Impl {
 
   /// Counters by labels that the caller names; the API's threads only.
   std::mutex mutex;
-  std::map<std::string, std::uint64_t, std::less<>> refused;
+  /// What may be expected is there from the start: a rate needs a first value.
+  std::map<std::string, std::uint64_t, std::less<>> refused = {
+      {"draining", 0},   {"invalid", 0},   {"overload", 0},    {"queue_full", 0},
+      {"rate_limit", 0}, {"too_large", 0}, {"unauthorized", 0}};
   std::map<std::pair<std::string, int>, std::uint64_t> responses;
 };
 

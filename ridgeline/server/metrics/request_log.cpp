@@ -50,6 +50,9 @@ class Line {
   }
 
   void field(std::string_view name, std::string_view value) {
+    // An error may quote a field of the request; a line stays a line one can read.
+    constexpr std::size_t kValueBytesMax = 512;
+    value = value.substr(0, kValueBytesMax);
     begin(name);
     if (json_ || !is_plain_word(value)) {
       append_quoted(value, text_);

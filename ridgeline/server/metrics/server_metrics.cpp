@@ -57,7 +57,9 @@ void ServerMetrics::Request::on_update(const RequestUpdate& update) {
     if (index >= choices_.size()) continue;
     Choice& choice = choices_[index];
     if (event.token) on_token(choice, update.time);
-    if (event.finished && !choice.ended) end_choice(choice, *event.finished);
+    if (!event.finished) continue;
+    reason_ = *event.finished;  // a cancellation is told once, for all choices
+    if (!choice.ended) end_choice(choice);
   }
   if (update.summary) on_summary(*update.summary, update.time);
 }
@@ -80,10 +82,9 @@ void ServerMetrics::Request::on_token(Choice& choice, Clock::time_point now) {
   ++choice.tokens;
 }
 
-void ServerMetrics::Request::end_choice(Choice& choice, FinishReason reason) {
+void ServerMetrics::Request::end_choice(Choice& choice) {
   choice.ended = true;
-  reason_ = reason;
-  const auto index = std::min(static_cast<std::size_t>(reason), kFinishReasons - 1);
+  const auto index = std::min(static_cast<std::size_t>(reason_), kFinishReasons - 1);
   metrics_->finished[index].fetch_add(1, std::memory_order_relaxed);
   if (choice.tokens > 0) metrics_->generation_tokens.observe(static_cast<double>(choice.tokens));
   if (choice.tokens > 1) {
@@ -96,7 +97,7 @@ void ServerMetrics::Request::on_summary(const RequestSummary& summary, Clock::ti
   std::int64_t longest = 0;
   Clock::time_point last_token{};
   for (Choice& choice : choices_) {
-    if (!choice.ended) end_choice(choice, reason_);
+    if (!choice.ended) end_choice(choice);
     longest = std::max(longest, choice.tokens);
     last_token = std::max(last_token, choice.last_token);
   }
@@ -105,6 +106,7 @@ void ServerMetrics::Request::on_summary(const RequestSummary& summary, Clock::ti
   if (longest > 0) metrics.max_generation_tokens.observe(static_cast<double>(longest));
 
   const Clock::time_point end = happened(summary.finished) ? summary.finished : now;
+  if (!happened(summary.arrived)) return;  // never got as far as the engine
   metrics.queue_time.observe(
       seconds_between(summary.arrived, happened(summary.scheduled) ? summary.scheduled : end));
   // How long a client that went away would have waited is not known.

@@ -51,13 +51,13 @@ class ServerMetrics {
       bool ended = false;
     };
     void on_token(Choice& choice, Clock::time_point now);
-    void end_choice(Choice& choice, FinishReason reason);
+    void end_choice(Choice& choice);
     void on_summary(const RequestSummary& summary, Clock::time_point now);
 
     Impl* metrics_ = nullptr;
     RequestFacts facts_;
     std::vector<Choice> choices_;
-    FinishReason reason_ = FinishReason::kCancelled;  // of the choice that ended last
+    FinishReason reason_ = FinishReason::kCancelled;  // the last that was told
     bool any_token_ = false;
   };
 
