@@ -6,7 +6,7 @@
 
 namespace ridgeline {
 
-const MemoryUse& MemoryWatch::read(Clock::time_point now) {
+const MemoryPressure& MemoryWatch::read(Clock::time_point now) {
   constexpr std::chrono::milliseconds kInterval{250};
   if (read_at_ && now - *read_at_ < kInterval) return last_;
   read_at_ = now;

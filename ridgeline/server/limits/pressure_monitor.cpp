@@ -21,13 +21,13 @@ PressureMonitor::~PressureMonitor() {
   thread_.join();
 }
 
-MemoryUse PressureMonitor::memory() const {
+MemoryPressure PressureMonitor::memory() const {
   const std::lock_guard lock(mutex_);
   return memory_;
 }
 
 void PressureMonitor::look() {
-  const MemoryUse memory = watch_.read();
+  const MemoryPressure memory = watch_.read();
   {
     const std::lock_guard lock(mutex_);
     memory_ = memory;
