@@ -40,7 +40,7 @@ struct Serving::Impl {
 ServerState Serving::Impl::state() const {
   ServerState s;
   s.ladder = ladder->report();
-  const MemoryPressure memory = pressure->memory();
+  const ProcessMemory memory = pressure->memory();
   s.resident_bytes = memory.resident_bytes;
   s.memory_limit_bytes = memory.limit_bytes;
   s.open_connections = http ? http->connections() : 0;

@@ -247,7 +247,7 @@ TEST(PressureMonitor, KeepsTheLadderUpToDate) {
 TEST(MemoryWatch, ItsOwnLimitOrTheMachines) {
   const Clock::time_point now = Clock::now();
   MemoryWatch machine(0);
-  const MemoryPressure use = machine.read(now);
+  const ProcessMemory use = machine.read(now);
   EXPECT_GT(use.resident_bytes, 0u);
   EXPECT_GT(use.limit_bytes, use.resident_bytes);
   EXPECT_GT(use.use, 0);

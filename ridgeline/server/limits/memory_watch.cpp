@@ -6,7 +6,7 @@
 
 namespace ridgeline {
 
-const MemoryPressure& MemoryWatch::read(Clock::time_point now) {
+const ProcessMemory& MemoryWatch::read(Clock::time_point now) {
   constexpr std::chrono::milliseconds kInterval{250};
   if (read_at_ && now - *read_at_ < kInterval) return last_;
   read_at_ = now;

@@ -7,7 +7,7 @@
 
 namespace ridgeline {
 
-struct MemoryPressure {
+struct ProcessMemory {
   std::uint64_t resident_bytes = 0;  ///< of this process
   std::uint64_t limit_bytes = 0;     ///< --memory-limit, or the cgroup's or machine's memory
   double use = 0;                    ///< how much of the limit is gone, 0 to 1
@@ -20,12 +20,12 @@ class MemoryWatch {
  public:
   /// `limit_bytes` 0: what the cgroup or the machine allows.
   explicit MemoryWatch(std::uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
-  const MemoryPressure& read(Clock::time_point now = Clock::now());
+  const ProcessMemory& read(Clock::time_point now = Clock::now());
 
  private:
   const std::uint64_t limit_bytes_;
   std::optional<Clock::time_point> read_at_;
-  MemoryPressure last_;
+  ProcessMemory last_;
 };
 
 }  // namespace ridgeline

@@ -21,13 +21,13 @@ PressureMonitor::~PressureMonitor() {
   thread_.join();
 }
 
-MemoryPressure PressureMonitor::memory() const {
+ProcessMemory PressureMonitor::memory() const {
   const std::lock_guard lock(mutex_);
   return memory_;
 }
 
 void PressureMonitor::look() {
-  const MemoryPressure memory = watch_.read();
+  const ProcessMemory memory = watch_.read();
   {
     const std::lock_guard lock(mutex_);
     memory_ = memory;

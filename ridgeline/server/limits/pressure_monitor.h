@@ -24,7 +24,7 @@ class PressureMonitor {
   PressureMonitor& operator=(const PressureMonitor&) = delete;
 
   /// As of the last look; from any thread.
-  MemoryPressure memory() const;
+  ProcessMemory memory() const;
 
  private:
   void look();
@@ -38,7 +38,7 @@ class PressureMonitor {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable ended_;
   bool ending_ = false;
-  MemoryPressure memory_;
+  ProcessMemory memory_;
 
   std::thread thread_;
 };
