@@ -189,7 +189,6 @@ Json ResponsesAnswer::response_json(const std::string& status) const {
       {"top_logprobs", request_.chat.engine.logprobs.value_or(0)},
       {"top_p", p.top_p},
       {"truncation", "disabled"},
-      {"usage", nullptr},
       {"metadata", Json::parse(request_.metadata)},
   };
   if (request_.user != "null") response["user"] = Json::parse(request_.user);

@@ -240,7 +240,12 @@ Checked<ResponsesRequest> read_responses_request(const Json& body, const ServedM
 
   if (const Json tools = nested_tools(fields); !tools.empty()) {
     chat["tools"] = tools;
-    request.tools = dump(*fields.array("tools"));
+    Json shown = *fields.array("tools");  // with what OpenAI's answers always say of a tool
+    for (Json& tool : shown) {
+      if (!tool.contains("strict")) tool["strict"] = false;
+      if (!tool.contains("parameters")) tool["parameters"] = nullptr;
+    }
+    request.tools = dump(shown);
   }
   if (const Json* choice = fields.find("tool_choice")) {
     chat["tool_choice"] = nested_choice(*choice);

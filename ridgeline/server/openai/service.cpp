@@ -40,7 +40,7 @@ std::string_view bearer(const HttpRequest& request) {
 }  // namespace
 
 struct Service::Impl {
-  using Work = std::function<void(Call&, const Json&)>;
+  using Work = std::function<void(const Call&, const Json&)>;
 
   Impl(ServedModel served, ServiceParts service_parts, ServiceOptions service_options)
       : model(std::move(served)),
@@ -121,7 +121,7 @@ void Service::Impl::add_post(Router& router, std::string_view pattern, Work work
 }
 
 Service::Impl::Work Service::Impl::of(Checked<Json> (*endpoint)(const Json&, const ServedModel&)) {
-  return [this, endpoint](Call& call, const Json& body) {
+  return [this, endpoint](const Call& call, const Json& body) {
     const Checked<Json> result = endpoint(body, model);
     if (!result) return answer_error(parts, call, result.error());
     answer(parts, call, json_response(*result));
@@ -190,8 +190,8 @@ void Service::add_routes(Router& router) {
   impl.add_models(router);
   impl.add_operations(router);
   const auto generation = [&impl](auto endpoint) -> Impl::Work {
-    return [&impl, endpoint](Call& call, const Json& body) {
-      endpoint(GenerationContext{impl.model, impl.parts, impl.grammars}, std::move(call), body);
+    return [&impl, endpoint](const Call& call, const Json& body) {
+      endpoint(GenerationContext{impl.model, impl.parts, impl.grammars}, call, body);
     };
   };
   // The short forms are llama-server's.
