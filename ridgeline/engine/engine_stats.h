@@ -21,12 +21,13 @@ struct EngineStats {
   int running = 0;  ///< sequences; a request with n choices counts n
   int waiting = 0;
   int max_running = 0;
-  std::int64_t waiting_tokens = 0;    ///< of prompts
-  double oldest_waiting_seconds = 0;  ///< age of what has waited longest without having run
-  std::int64_t kv_blocks = 0;         ///< all groups together
-  std::int64_t kv_blocks_in_use = 0;  ///< by running sequences
-  std::int64_t kv_blocks_cached = 0;  ///< by nobody, but a prefix may still be found there
-  double kv_waste = 0;                ///< of the slots in use, the share that holds no token
+  std::int64_t waiting_tokens = 0;           ///< of prompts
+  double oldest_waiting_seconds = 0;         ///< age of what has waited longest without having run
+  double oldest_normal_waiting_seconds = 0;  ///< the same of those with a priority of 0 or less
+  std::int64_t kv_blocks = 0;                ///< all groups together
+  std::int64_t kv_blocks_in_use = 0;         ///< by running sequences
+  std::int64_t kv_blocks_cached = 0;         ///< by nobody, but a prefix may still be found there
+  double kv_waste = 0;                       ///< of the slots in use, the share that holds no token
   std::uint64_t kv_bytes = 0, weight_bytes = 0, workspace_bytes = 0;
   double prefill_share = 0;
 
