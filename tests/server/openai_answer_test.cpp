@@ -10,9 +10,9 @@
 namespace ridgeline::openai {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::Fixture;
 using testing::sse;
-using ::testing::ElementsAre;
 
 constexpr const char* kTools =
     R"("tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "g"}}])";
@@ -38,7 +38,8 @@ std::unique_ptr<Answer> chat(const Fixture& f, const std::string& more, GrammarC
 TEST(OpenAiChatAnswer, Whole) {
   const Fixture f;
   GrammarCache grammars(4);
-  const Json answer = Json::parse(run(*chat(f, R"("logprobs": true, "top_logprobs": 2)", grammars), {f.events("Hey")}));
+  const Json answer = Json::parse(
+      run(*chat(f, R"("logprobs": true, "top_logprobs": 2)", grammars), {f.events("Hey")}));
   EXPECT_EQ(answer["object"], "chat.completion");
   EXPECT_EQ(answer["model"], "test-model");
   const Json& choice = answer["choices"][0];
@@ -59,11 +60,14 @@ TEST(OpenAiChatAnswer, StreamedChoicesSayTheSameAsWholeOnes) {
   const std::string text =
       "Let me.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1, 2]}}</tool_call>"
       "<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>";
-  const auto events = [&] { return std::vector{f.events(text, 0), f.events("No.", 1, FinishReason::kLength)}; };
+  const auto events = [&] {
+    return std::vector{f.events(text, 0), f.events("No.", 1, FinishReason::kLength)};
+  };
   const std::string more = std::string(kTools) + R"(, "n": 2, "logprobs": true)";
   const Json whole = Json::parse(run(*chat(f, more, grammars), events()));
   const std::string stream = run(
-      *chat(f, more + R"(, "stream": true, "stream_options": {"include_usage": true})", grammars), events());
+      *chat(f, more + R"(, "stream": true, "stream_options": {"include_usage": true})", grammars),
+      events());
   EXPECT_TRUE(stream.ends_with("data: [DONE]\n\n"));
 
   Json merged = Json::array({{{"content", ""}}, {{"content", ""}}});
@@ -115,10 +119,10 @@ TEST(OpenAiChatAnswer, StreamedChoicesSayTheSameAsWholeOnes) {
 TEST(OpenAiChatAnswer, OneCallWhereTheyMayNotBeParallel) {
   const Fixture f;
   GrammarCache grammars(4);
-  const Json answer = Json::parse(run(
-      *chat(f, std::string(kTools) + R"(, "parallel_tool_calls": false)", grammars),
-      {f.events("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>"
-                "<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call> and more")}));
+  const Json answer = Json::parse(
+      run(*chat(f, std::string(kTools) + R"(, "parallel_tool_calls": false)", grammars),
+          {f.events("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>"
+                    "<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call> and more")}));
   EXPECT_EQ(answer["choices"][0]["message"]["tool_calls"].size(), 1U);
   EXPECT_EQ(answer["choices"][0]["message"]["content"], nullptr);
   EXPECT_EQ(answer["choices"][0]["finish_reason"], "tool_calls");
@@ -127,8 +131,9 @@ TEST(OpenAiChatAnswer, OneCallWhereTheyMayNotBeParallel) {
 TEST(OpenAiChatAnswer, ReasoningHasAFieldOfItsOwn) {
   const Fixture f;
   GrammarCache grammars(4);
-  const Json answer = Json::parse(run(*chat(f, R"("chat_template_kwargs": {"think": true})", grammars),
-                                      {f.events("hm hm</think>\nYes.")}));
+  const Json answer =
+      Json::parse(run(*chat(f, R"("chat_template_kwargs": {"think": true})", grammars),
+                      {f.events("hm hm</think>\nYes.")}));
   EXPECT_EQ(answer["choices"][0]["message"]["reasoning_content"], "hm hm");
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "Yes.");
   EXPECT_GT(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], 3);
@@ -141,9 +146,12 @@ TEST(OpenAiChatAnswer, StopTextsAreShownWhereTheyAreWanted) {
   events.back().finished = FinishReason::kStop;
   events.back().stop_string = "END";
   for (const bool shown : {false, true}) {
-    const Json answer = Json::parse(run(
-        *chat(f, std::string(R"("stop": "END", "include_stop_str_in_output": )") + (shown ? "true" : "false"), grammars),
-        {events}));
+    const Json answer =
+        Json::parse(run(*chat(f,
+                              std::string(R"("stop": "END", "include_stop_str_in_output": )") +
+                                  (shown ? "true" : "false"),
+                              grammars),
+                        {events}));
     EXPECT_EQ(answer["choices"][0]["message"]["content"], shown ? "abcEND" : "abc");
     EXPECT_EQ(answer["choices"][0]["stop_reason"], "END");
   }
@@ -200,15 +208,19 @@ TEST(OpenAiCompletionAnswer, PromptsAreNumberedOneAfterTheOther) {
   EXPECT_TRUE(answer.complete());
   std::string texts[4];
   for (const Json& chunk : sse(out))
-    texts[chunk["choices"][0]["index"].get<std::size_t>()] += chunk["choices"][0]["text"].get<std::string>();
+    texts[chunk["choices"][0]["index"].get<std::size_t>()] +=
+        chunk["choices"][0]["text"].get<std::string>();
   EXPECT_THAT(texts, ElementsAre("00", "01", "10", "11"));
 }
 
 TEST(OpenAiEmbeddingAnswer, BothEncodings) {
   const Fixture f;
   for (const bool base64 : {false, true}) {
-    const auto request = *read_embedding_request(
-        Json{{"input", {"a", "b"}}, {"encoding_format", base64 ? "base64" : "float"}, {"dimensions", 2}}, f.served);
+    const auto request =
+        *read_embedding_request(Json{{"input", {"a", "b"}},
+                                     {"encoding_format", base64 ? "base64" : "float"},
+                                     {"dimensions", 2}},
+                                f.served);
     const auto answer = make_embedding_answer(request, {1, 2});
     std::string out;
     for (std::size_t i : {1U, 0U}) {
@@ -228,10 +240,11 @@ TEST(OpenAiEmbeddingAnswer, BothEncodings) {
   EXPECT_EQ(base64({1}), "AACAPw==");
 }
 
-std::vector<Json> respond(const Fixture& f, const std::string& more, std::vector<TokenEvent> events) {
+std::vector<Json> respond(const Fixture& f, const std::string& more,
+                          std::vector<TokenEvent> events) {
   GrammarCache grammars(4);
-  ResponsesRequest request =
-      *read_responses_request(Json::parse(R"({"input": "Hi", "stream": true)" + more + "}"), f.served);
+  ResponsesRequest request = *read_responses_request(
+      Json::parse(R"({"input": "Hi", "stream": true)" + more + "}"), f.served);
   ChatPlan plan = *plan_chat(request.chat, f.served, grammars);
   ResponsesAnswer answer(std::move(request), std::move(plan), f.served);
   return sse(run(answer, {std::move(events)}));
@@ -240,25 +253,28 @@ std::vector<Json> respond(const Fixture& f, const std::string& more, std::vector
 TEST(OpenAiResponsesAnswer, EventsComeInOrder) {
   const Fixture f;
   const auto events = respond(
-      f, std::string(R"(, "tools": [{"type": "function", "name": "f"}], "chat_template_kwargs": {"think": true})"),
-      f.events("why</think>Well.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>"));
+      f,
+      std::string(
+          R"(, "tools": [{"type": "function", "name": "f"}], "chat_template_kwargs": {"think": true})"),
+      f.events(
+          "why</think>Well.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>"));
   std::vector<std::string> types;
   for (std::size_t i = 0; i < events.size(); ++i) {
     EXPECT_EQ(events[i]["sequence_number"], i);
     const auto type = events[i]["type"].get<std::string>();
     if (types.empty() || types.back() != type) types.push_back(type);
   }
-  EXPECT_THAT(types,
-              ElementsAre("response.created", "response.in_progress", "response.output_item.added",
-                          "response.content_part.added", "response.reasoning_text.delta",
-                          "response.reasoning_text.done", "response.content_part.done",
-                          "response.output_item.done", "response.output_item.added",
-                          "response.content_part.added", "response.output_text.delta",
-                          "response.output_text.done", "response.content_part.done",
-                          "response.output_item.done", "response.output_item.added",
-                          "response.function_call_arguments.delta",
-                          "response.function_call_arguments.done", "response.output_item.done",
-                          "response.completed"));
+  EXPECT_THAT(
+      types,
+      ElementsAre("response.created", "response.in_progress", "response.output_item.added",
+                  "response.content_part.added", "response.reasoning_text.delta",
+                  "response.reasoning_text.done", "response.content_part.done",
+                  "response.output_item.done", "response.output_item.added",
+                  "response.content_part.added", "response.output_text.delta",
+                  "response.output_text.done", "response.content_part.done",
+                  "response.output_item.done", "response.output_item.added",
+                  "response.function_call_arguments.delta", "response.function_call_arguments.done",
+                  "response.output_item.done", "response.completed"));
   const Json& response = events.back()["response"];
   ASSERT_EQ(response["output"].size(), 3U);
   EXPECT_EQ(response["output"][0]["content"][0]["text"], "why");

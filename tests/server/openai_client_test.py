@@ -562,7 +562,7 @@ def serve(program, model):
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [program, "serve", "-m", model, "--port", str(port), "--served-model-name", "test",
-         "--chat-template", str(HERE / "tools.jinja")],
+         "--chat-template", str(HERE / "tools.jinja"), "-c", "2048"],
         stdout=subprocess.DEVNULL, stderr=None,
     )
     url = f"http://127.0.0.1:{port}"

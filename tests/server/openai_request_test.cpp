@@ -14,15 +14,16 @@
 namespace ridgeline::openai {
 namespace {
 
-using testing::Fixture;
 using ::testing::ElementsAre;
+using testing::Fixture;
 using ::testing::HasSubstr;
 
 /// The field that is at fault; "" if none is.
 template <class Request>
 std::string param_of(const Checked<Request>& request) {
   if (request) return "";
-  EXPECT_EQ(request.error().type, request.error().status == 404 ? "not_found_error" : "invalid_request_error");
+  EXPECT_EQ(request.error().type,
+            request.error().status == 404 ? "not_found_error" : "invalid_request_error");
   EXPECT_THAT(request.error().message, HasSubstr(request.error().param));
   return request.error().param;
 }
@@ -32,7 +33,8 @@ Json with(const char* base, const std::string& more) {
   body.update(Json::parse("{" + more + "}"));
   return body;
 }
-constexpr const char* kChat = R"({"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]})";
+constexpr const char* kChat =
+    R"({"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]})";
 constexpr const char* kCompletion = R"({"model": "test-model", "prompt": "Hi"})";
 constexpr const char* kResponse = R"({"model": "test-model", "input": "Hi"})";
 constexpr const char* kTool =
@@ -41,8 +43,9 @@ constexpr const char* kTool =
 TEST(OpenAiBody, BombsAndRubbishAreRefused) {
   for (const std::string& body :
        {std::string(), std::string("[]"), std::string("{"), std::string("{\"a\": NaN}"),
-        std::string("{\"a\": Infinity}"), std::string("{\"a\": 1e999}"), std::string("{\"a\": \"\xff\"}"),
-        std::string("{\"a\":1}x"), std::string(100000, '['), "{\"a\":" + std::string(100000, '[')})
+        std::string("{\"a\": Infinity}"), std::string("{\"a\": 1e999}"),
+        std::string("{\"a\": \"\xff\"}"), std::string("{\"a\":1}x"), std::string(100000, '['),
+        "{\"a\":" + std::string(100000, '[')})
     EXPECT_EQ(parse_body(body).error().status, 400) << body.substr(0, 20);
   std::string wide = "{";
   for (int i = 0; i < 2000; ++i) wide += "\"k" + std::to_string(i) + "\":1,";
@@ -107,10 +110,13 @@ TEST(OpenAiRequests, ChatRefusesByName) {
       {R"("messages": [{"role": "user"}])", "messages[0].content"},
       {R"("messages": [{"role": "wizard", "content": "x"}])", "messages[0].role"},
       {R"("messages": [{"role": "user", "content": 7}])", "messages[0].content"},
-      {R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])", "messages[0].content[0].type"},
-      {R"("messages": [{"role": "user", "content": [{"type": "text"}]}])", "messages[0].content[0].text"},
+      {R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])",
+       "messages[0].content[0].type"},
+      {R"("messages": [{"role": "user", "content": [{"type": "text"}]}])",
+       "messages[0].content[0].text"},
       {R"("messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "function",
-          "function": {"name": "f", "arguments": "{"}}]}])", "messages[0].tool_calls[0].function.arguments"},
+          "function": {"name": "f", "arguments": "{"}}]}])",
+       "messages[0].tool_calls[0].function.arguments"},
       {R"("audio": {})", "audio"},
       {R"("modalities": ["text", "audio"])", "modalities"},
       {R"("prediction": {"type": "content"})", "prediction"},
@@ -130,10 +136,12 @@ TEST(OpenAiRequests, ChatRefusesByName) {
   for (const auto& [more, param] : kWrong)
     EXPECT_EQ(param_of(read_chat_request(with(kChat, more), f.served)), param) << more;
   const std::string tools = kTool;
-  EXPECT_EQ(param_of(read_chat_request(with(kChat, tools + R"(, "tool_choice": "maybe")"), f.served)),
-            "tool_choice");
+  EXPECT_EQ(
+      param_of(read_chat_request(with(kChat, tools + R"(, "tool_choice": "maybe")"), f.served)),
+      "tool_choice");
   EXPECT_EQ(param_of(read_chat_request(
-                with(kChat, tools + R"(, "tool_choice": {"type": "function", "function": {"name": "g"}})"),
+                with(kChat,
+                     tools + R"(, "tool_choice": {"type": "function", "function": {"name": "g"}})"),
                 f.served)),
             "tool_choice");
   const Fixture without("{{ messages[0].content }}");
@@ -172,7 +180,8 @@ TEST(OpenAiRequests, DefaultsAreOpenAisThenTheModels) {
 TEST(OpenAiRequests, PromptsInAllShapes) {
   const Fixture f;
   const auto prompts = [&](const char* prompt) {
-    const auto request = read_completion_request(with(kCompletion, std::string("\"prompt\": ") + prompt), f.served);
+    const auto request =
+        read_completion_request(with(kCompletion, std::string("\"prompt\": ") + prompt), f.served);
     std::string shown;
     if (!request) return request.error().param;
     for (const Prompt& p : request->prompts)
@@ -195,7 +204,8 @@ TEST(OpenAiRequests, PromptAndAnswerFitTheContext) {
   f.served.context = 10;
   auto request = *read_completion_request(with(kCompletion, R"("max_tokens": 8)"), f.served);
   EXPECT_FALSE(fit_to_context(request, 2, "prompt", "max_tokens", f.served));
-  EXPECT_EQ(fit_to_context(request, 3, "prompt", "max_tokens", f.served)->code, "context_length_exceeded");
+  EXPECT_EQ(fit_to_context(request, 3, "prompt", "max_tokens", f.served)->code,
+            "context_length_exceeded");
   EXPECT_EQ(fit_to_context(request, 10, "prompt", "max_tokens", f.served)->param, "prompt");
   EXPECT_EQ(fit_to_context(request, 0, "prompt", "max_tokens", f.served)->param, "prompt");
   auto chat = *read_chat_request(Json::parse(kChat), f.served);
@@ -205,14 +215,13 @@ TEST(OpenAiRequests, PromptAndAnswerFitTheContext) {
 
 TEST(OpenAiChat, MessagesBecomeWhatTemplatesRead) {
   const Fixture f;
-  const auto request = *read_chat_request(
-      Json::parse(R"({"messages": [
+  const auto request = *read_chat_request(Json::parse(R"({"messages": [
         {"role": "developer", "content": "D"},
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
         {"role": "assistant", "content": null, "tool_calls": [
           {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
         {"role": "tool", "tool_call_id": "1", "content": "r"}]})"),
-      f.served);
+                                          f.served);
   EXPECT_EQ(*render_chat(request.prompt, f.served),
             "<|system|>D<|user|>a\nb<|assistant|>"
             R"([{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}, "id": "1"}])"
@@ -232,7 +241,8 @@ TEST(OpenAiChat, PlansKnowReasoningAndCalls) {
   const Fixture f;
   GrammarCache grammars(4);
   auto request = *read_chat_request(
-      with(kChat, std::string(kTool) + R"(, "chat_template_kwargs": {"think": true}, "tool_choice": "required")"),
+      with(kChat, std::string(kTool) +
+                      R"(, "chat_template_kwargs": {"think": true}, "tool_choice": "required")"),
       f.served);
   auto plan = plan_chat(request, f.served, grammars);
   ASSERT_TRUE(plan) << plan.error().message;
@@ -242,7 +252,8 @@ TEST(OpenAiChat, PlansKnowReasoningAndCalls) {
   GrammarMatcher matcher(plan->grammar, vocabulary);
   EXPECT_TRUE(matcher.accept_text("I need it.</think>\n"));
   EXPECT_FALSE(matcher.accept_text("No."));
-  EXPECT_TRUE(matcher.accept_text("<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>"));
+  EXPECT_TRUE(
+      matcher.accept_text("<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>"));
   EXPECT_TRUE(matcher.must_end());
 }
 
@@ -250,14 +261,16 @@ TEST(OpenAiChat, AFormatAndToolsTogetherLeaveTheChoice) {
   const Fixture f;
   GrammarCache grammars(4);
   const auto request = *read_chat_request(
-      with(kChat, std::string(kTool) + R"(, "response_format": {"type": "json_schema", "json_schema":
+      with(kChat,
+           std::string(kTool) + R"(, "response_format": {"type": "json_schema", "json_schema":
           {"name": "n", "schema": {"type": "integer"}}})"),
       f.served);
   const auto plan = plan_chat(request, f.served, grammars);
   ASSERT_TRUE(plan) << plan.error().message;
   const auto vocabulary = std::make_shared<GrammarVocabulary>(*f.tokenizer);
   EXPECT_TRUE(GrammarMatcher(plan->grammar, vocabulary).accept_text("42"));
-  EXPECT_TRUE(GrammarMatcher(plan->grammar, vocabulary).accept_text("<tool_call>\n{\"name\": \"f\""));
+  EXPECT_TRUE(
+      GrammarMatcher(plan->grammar, vocabulary).accept_text("<tool_call>\n{\"name\": \"f\""));
   EXPECT_FALSE(GrammarMatcher(plan->grammar, vocabulary).accept_text("Well"));
 }
 
@@ -268,12 +281,15 @@ TEST(OpenAiChat, EveryFormatsCallsAreReadAsTheyAreForced) {
   const Fixture f;
   const auto vocabulary = std::make_shared<GrammarVocabulary>(*f.tokenizer);
   const std::pair<ToolCallFormat, const char*> kCalls[] = {
-      {ToolCallFormat::kHermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"a\", \"n\": 1}}\n</tool_call>"},
+      {ToolCallFormat::kHermes,
+       "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"a\", \"n\": 1}}\n</tool_call>"},
       {ToolCallFormat::kLlama3, "{\"name\": \"f\", \"parameters\": {\"s\": \"a\", \"n\": 1}}"},
-      {ToolCallFormat::kMistral, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"s\": \"a\", \"n\": 1}}]"},
+      {ToolCallFormat::kMistral,
+       "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"s\": \"a\", \"n\": 1}}]"},
       {ToolCallFormat::kMistralArgs, "[TOOL_CALLS]f[ARGS]{\"s\": \"a\", \"n\": 1}"},
-      {ToolCallFormat::kQwenCoder, "<tool_call>\n<function=f>\n<parameter=s>\na\n</parameter>\n"
-                                   "<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>"},
+      {ToolCallFormat::kQwenCoder,
+       "<tool_call>\n<function=f>\n<parameter=s>\na\n</parameter>\n"
+       "<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>"},
   };
   for (const auto& [format, text] : kCalls) {
     const auto grammar = tool_call_grammar(format, functions);
@@ -294,15 +310,14 @@ TEST(OpenAiChat, EveryFormatsCallsAreReadAsTheyAreForced) {
 
 TEST(OpenAiResponses, ItemsBecomeMessages) {
   const Fixture f;
-  const auto request = read_responses_request(
-      Json::parse(R"({"instructions": "I", "input": [
+  const auto request = read_responses_request(Json::parse(R"({"instructions": "I", "input": [
         {"role": "user", "content": [{"type": "input_text", "text": "Q"}]},
         {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "R"}]},
         {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
         {"type": "function_call", "call_id": "2", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "1", "output": "o"}],
         "max_output_tokens": 20, "text": {"format": {"type": "json_object"}}})"),
-      f.served);
+                                              f.served);
   ASSERT_TRUE(request) << request.error().message;
   const Json messages = Json::parse(request->chat.prompt.messages);
   EXPECT_EQ(messages.size(), 4U);
@@ -338,7 +353,8 @@ TEST(OpenAiResponses, RefusesInItsOwnNames) {
 
 TEST(OpenAiTokenize, BothShapes) {
   const Fixture f;
-  const auto tokens = tokenize(Json::parse(R"({"prompt": "ab", "return_token_strs": true})"), f.served);
+  const auto tokens =
+      tokenize(Json::parse(R"({"prompt": "ab", "return_token_strs": true})"), f.served);
   ASSERT_TRUE(tokens);
   EXPECT_EQ((*tokens)["count"], (*tokens)["tokens"].size());
   EXPECT_EQ((*tokens)["max_model_len"], 1000);
@@ -348,7 +364,8 @@ TEST(OpenAiTokenize, BothShapes) {
   EXPECT_EQ((*text)["content"], "ab");
   const auto chat = tokenize(Json::parse(kChat), f.served);
   ASSERT_TRUE(chat);
-  EXPECT_EQ((*detokenize(Json{{"tokens", (*chat)["tokens"]}}, f.served))["prompt"], "<|user|>Hi<|assistant|>");
+  EXPECT_EQ((*detokenize(Json{{"tokens", (*chat)["tokens"]}}, f.served))["prompt"],
+            "<|user|>Hi<|assistant|>");
   EXPECT_EQ(tokenize(Json::object(), f.served).error().param, "prompt");
   EXPECT_EQ(detokenize(Json{{"tokens", {99999}}}, f.served).error().param, "tokens[0]");
 }
@@ -356,19 +373,56 @@ TEST(OpenAiTokenize, BothShapes) {
 /// Whatever stands in a field, it is read or refused.
 TEST(OpenAiRequests, AnyValueInAnyFieldIsAnsweredNotCrashedOn) {
   const Fixture f;
-  const char* kFields[] = {"model", "messages", "prompt", "input", "tools", "tool_choice", "stop",
-                           "logit_bias", "response_format", "structured_outputs", "stream_options",
-                           "chat_template_kwargs", "text", "reasoning", "include", "metadata",
-                           "tokens", "content", "n", "seed", "max_tokens", "instructions"};
-  const char* kValues[] = {"null", "true", "-1", "1.5", "18446744073709551615", "1e300", "\"\"", "\"x\"",
-                           "[]", "{}", "[1]", "[[]]", "[{}]", "[null]", "{\"type\": \"function\"}",
-                           "[{\"role\": \"user\", \"content\": []}]", "[{\"type\": \"function\", \"function\": {}}]",
+  const char* kFields[] = {"model",
+                           "messages",
+                           "prompt",
+                           "input",
+                           "tools",
+                           "tool_choice",
+                           "stop",
+                           "logit_bias",
+                           "response_format",
+                           "structured_outputs",
+                           "stream_options",
+                           "chat_template_kwargs",
+                           "text",
+                           "reasoning",
+                           "include",
+                           "metadata",
+                           "tokens",
+                           "content",
+                           "n",
+                           "seed",
+                           "max_tokens",
+                           "instructions"};
+  const char* kValues[] = {"null",
+                           "true",
+                           "-1",
+                           "1.5",
+                           "18446744073709551615",
+                           "1e300",
+                           "\"\"",
+                           "\"x\"",
+                           "[]",
+                           "{}",
+                           "[1]",
+                           "[[]]",
+                           "[{}]",
+                           "[null]",
+                           "{\"type\": \"function\"}",
+                           "[{\"role\": \"user\", \"content\": []}]",
+                           "[{\"type\": \"function\", \"function\": {}}]",
                            "{\"type\": \"json_schema\", \"json_schema\": {\"schema\": 7}}",
-                           "{\"function\": {\"name\": []}}", "{\"5\": null}", "{\"format\": {\"type\": 1}}",
-                           "[{\"type\": \"function_call\"}]", "{\"effort\": []}",
+                           "{\"function\": {\"name\": []}}",
+                           "{\"5\": null}",
+                           "{\"format\": {\"type\": 1}}",
+                           "[{\"type\": \"function_call\"}]",
+                           "{\"effort\": []}",
                            "{\"type\": \"allowed_tools\", \"tools\": [1]}"};
   std::mt19937 random(3);
-  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+  };
   GrammarCache grammars(4);
   for (int round = 0; round < 5000; ++round) {
     Json body = round % 2 == 0 ? Json::parse(kChat) : Json::object();

@@ -1,5 +1,3 @@
-#include "ridgeline/server/openai/service.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 
 #include "ridgeline/engine/engine.h"
 #include "ridgeline/server/http/http_server.h"
+#include "ridgeline/server/openai/service.h"
 #include "tests/server/http_test_client.h"
 
 // The endpoints over HTTP, on the model that comes with the project.
@@ -39,7 +38,8 @@ class OpenAiService : public ::testing::Test {
     model.context = (*engine)->context();
     model.names = {"fireside"};
     model.embedding_size = (*engine)->config().hidden_size;
-    auto chat = ChatTemplate::parse(read_file(RIDGELINE_SOURCE_DIR "/tests/server/tools.jinja"), "", "", "t");
+    auto chat = ChatTemplate::parse(read_file(RIDGELINE_SOURCE_DIR "/tests/server/tools.jinja"), "",
+                                    "", "t");
     ASSERT_TRUE(adopt_chat_template(model, *std::move(chat), ""));
     loop_ = std::make_unique<EngineLoop>(*std::move(engine), EngineLoopOptions{});
     keys_ = std::make_unique<ApiKeys>(std::move(keys));
@@ -49,13 +49,15 @@ class OpenAiService : public ::testing::Test {
     parts.keys = keys_.get();
     parts.limiter = &limiter_;
     parts.metrics = metrics_.get();
-    service_ = std::make_unique<Service>(std::move(model), std::move(parts), ServiceOptions{.version = "1"});
+    service_ = std::make_unique<Service>(std::move(model), std::move(parts),
+                                         ServiceOptions{.version = "1"});
     service_->add_routes(router_);
     HttpOptions options;
     options.port = 0;
-    auto server = HttpServer::listen(options, [this](HttpRequest request, std::shared_ptr<Exchange> exchange) {
-      router_.handle(std::move(request), std::move(exchange));
-    });
+    auto server = HttpServer::listen(
+        options, [this](HttpRequest request, std::shared_ptr<Exchange> exchange) {
+          router_.handle(std::move(request), std::move(exchange));
+        });
     ASSERT_TRUE(server) << server.error().message;
     server_ = *std::move(server);
   }
@@ -66,11 +68,13 @@ class OpenAiService : public ::testing::Test {
     service_.reset();
   }
 
-  static std::string post(const std::string& path, const std::string& body, const std::string& headers = "") {
-    return "POST " + path + " HTTP/1.1\r\nHost: x\r\n" + headers + "Content-Length: " +
-           std::to_string(body.size()) + "\r\n\r\n" + body;
+  static std::string post(const std::string& path, const std::string& body,
+                          const std::string& headers = "") {
+    return "POST " + path + " HTTP/1.1\r\nHost: x\r\n" + headers +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
-  test::RawAnswer ask(const std::string& path, const std::string& body, const std::string& headers = "") {
+  test::RawAnswer ask(const std::string& path, const std::string& body,
+                      const std::string& headers = "") {
     return test::RawClient(server_->port()).ask(post(path, body, headers));
   }
   test::RawAnswer get(const std::string& path) {
@@ -128,20 +132,23 @@ TEST_F(OpenAiService, AClientThatGoesAwayIsNotWorkedFor) {
   start();
   {
     test::RawClient client(server_->port());
-    client.send(post("/v1/completions",
-                     R"({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "stream": true, "n": 4})"));
+    client.send(
+        post("/v1/completions",
+             R"({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "stream": true, "n": 4})"));
     ASSERT_TRUE(client.receive_until("data: "));
   }
   {
     test::RawClient waiting(server_->port());
-    waiting.send(post("/v1/completions", R"({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "n": 4})"));
+    waiting.send(post("/v1/completions",
+                      R"({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "n": 4})"));
   }
   EXPECT_TRUE(becomes_idle());
 }
 
 TEST_F(OpenAiService, ForcedCallsAreCallsAlsoWhenStreamed) {
   start();
-  Json body = Json::parse(R"({"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 700, "seed": 4,
+  Json body = Json::parse(
+      R"({"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 700, "seed": 4,
     "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object",
       "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": false}}}],
     "tool_choice": "required"})");
@@ -149,7 +156,8 @@ TEST_F(OpenAiService, ForcedCallsAreCallsAlsoWhenStreamed) {
   ASSERT_EQ(answer.status, 200) << answer.body;
   const Json whole = Json::parse(answer.body)["choices"][0];
   EXPECT_EQ(whole["finish_reason"], "tool_calls");
-  const auto arguments = whole["message"]["tool_calls"][0]["function"]["arguments"].get<std::string>();
+  const auto arguments =
+      whole["message"]["tool_calls"][0]["function"]["arguments"].get<std::string>();
   EXPECT_THAT(Json::parse(arguments)["city"], ::testing::AnyOf("Rome", "Oslo"));
   body["stream"] = true;
   std::istringstream lines(ask("/v1/chat/completions", body.dump()).body);
@@ -177,8 +185,9 @@ TEST_F(OpenAiService, ManyInputsDoNotFillTheQueue) {
 
 TEST_F(OpenAiService, TimeoutsAndLimitsHaveTheirAnswers) {
   start();
-  const auto late = ask("/v1/completions",
-                        R"({"prompt": "a", "max_tokens": 500, "ignore_eos": true, "timeout": 0.001})");
+  const auto late =
+      ask("/v1/completions",
+          R"({"prompt": "a", "max_tokens": 500, "ignore_eos": true, "timeout": 0.001})");
   EXPECT_EQ(late.status, 408);
   EXPECT_EQ(Json::parse(late.body)["error"]["code"], "timeout");
   EXPECT_EQ(ask("/v1/completions", R"({"prompt": "a", "max_tokens": 5000})").status, 400);

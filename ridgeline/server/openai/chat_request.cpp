@@ -94,8 +94,8 @@ Checked<ChatRequest> read_chat_request(const Json& body, const ServedModel& serv
   if (request.echo && fields.ok()) {
     const Json messages = Json::parse(request.prompt.messages);
     const Json& content = messages.back()["content"];
-    request.last_message = content.is_string() ? content.get<std::string>()
-                                               : content[0]["text"].get<std::string>();
+    request.last_message =
+        content.is_string() ? content.get<std::string>() : content[0]["text"].get<std::string>();
   }
 
   const auto completion_tokens =

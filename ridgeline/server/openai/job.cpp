@@ -161,7 +161,8 @@ void Job::take(RequestUpdate&& update) {
       send(std::move(out));
       call_.exchange->finish();
     } else {
-      call_.exchange->respond({.status = 200, .headers = admission_.headers, .body = std::move(out)});
+      call_.exchange->respond(
+          {.status = 200, .headers = admission_.headers, .body = std::move(out)});
     }
     answered_ = true;
   } else if (!answered_ && stream_ && !out.empty() && !send(std::move(out))) {

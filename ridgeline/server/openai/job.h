@@ -55,7 +55,6 @@ class Job : public std::enable_shared_from_this<Job> {
   int status_ = 200;
   std::string error_;
   RequestSummary total_;
-
 };
 
 /// What a client is told of a request that was not taken, and what the metrics call it.
