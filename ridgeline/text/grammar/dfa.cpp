@@ -185,7 +185,7 @@ void find_universal(Dfa& dfa) {
 }
 
 // One state for all universal ones of a label, so that automata that stopped to care are equal.
-void merge_universal(Dfa& dfa) {
+bool merge_universal(Dfa& dfa) {
   std::map<std::uint32_t, std::uint32_t> of_label;
   std::vector<std::uint32_t> stands_for(dfa.size());
   bool merges = false;
@@ -193,10 +193,11 @@ void merge_universal(Dfa& dfa) {
     stands_for[s] = dfa.universal[s] ? of_label.emplace(dfa.labels[s], s).first->second : s;
     merges = merges || stands_for[s] != s;
   }
-  if (!merges) return;
+  if (!merges) return false;
   for (std::uint32_t& to : dfa.next) {
     if (to != kDead) to = stands_for[to];
   }
+  return true;
 }
 
 Dfa reachable_and_live(const Dfa& dfa) {
@@ -271,8 +272,7 @@ DfaPtr trim(Dfa dfa) {
     return std::make_shared<const Dfa>(std::move(dfa));
   }
   find_universal(dfa);
-  merge_universal(dfa);
-  dfa = reachable_and_live(dfa);
+  if (merge_universal(dfa)) dfa = reachable_and_live(dfa);
   merge_classes(dfa);
   find_universal(dfa);
   find_slack(dfa);

@@ -543,11 +543,14 @@ void Machine::end_key(const Thread& thread, Threads& out) {
     after.top = finished(std::move(changed));
     out.push_back(std::move(after));
   };
-  for (const auto& [bit, value] : key_class.may_fulfil) {
-    if (is_fulfilled(frame, bit)) continue;
+  for (const auto& [bits, value] : key_class.may_fulfil) {
     Frame fulfilling = next;
-    fulfilling.fulfilled[bit / 64] |= std::uint64_t{1} << (bit % 64);
-    go_on(std::move(fulfilling), value);
+    bool is_new = true;
+    for (const std::uint16_t bit : bits) {
+      is_new = is_new && !is_fulfilled(frame, bit);
+      fulfilling.fulfilled[bit / 64] |= std::uint64_t{1} << (bit % 64);
+    }
+    if (is_new) go_on(std::move(fulfilling), value);
   }
   if (key_class.value != kNone) go_on(std::move(next), key_class.value);
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ridgeline/text/utf8.h"
+
 namespace ridgeline::grammar {
 namespace {
 
@@ -301,6 +303,34 @@ ArrayShape SchemaAlgebra::intersection(const ArrayShape& a, const ArrayShape& b)
   return out;
 }
 
+// If all that a shape asks of values it asks of one property's: that there is that, with another.
+std::optional<ObjectShape> SchemaAlgebra::violating_one_name(const ObjectShape& shape) {
+  std::uint32_t only = 0;
+  for (std::uint32_t i = 0; i < shape.classes.size(); ++i) {
+    if (shape.classes[i].value == kTrue) continue;
+    if (only != 0) return std::nullopt;
+    only = i + 1;
+  }
+  if (only == 0) return std::nullopt;
+  budget_.spend(shape.keys->next.size() + shape.keys->size());
+  const DfaPtr names = relabel(*shape.keys, [&](auto l) { return l == only ? 1U : 0U; });
+  if (names->empty() || names->counts[0] != 1) return std::nullopt;
+  std::u32string name;
+  for (std::uint32_t state = 0; names->labels[state] == 0;) {
+    std::size_t i = 0;
+    while (names->next[state * names->alphabet.count + names->alphabet.classes[i]] == kDead) ++i;
+    name.push_back(names->alphabet.starts[i]);
+    state = names->step(state, name.back());
+  }
+  ObjectShape out;
+  out.keys = words({{name, 1}}, 2, budget_);
+  std::string utf8;
+  for (const char32_t c : name) append_utf8(c, utf8);
+  out.obligations.push_back({std::move(utf8), true});
+  out.classes = {{negation(shape.classes[only - 1].value), {{0, kTrue}}}, {kTrue, {}}};
+  return out;
+}
+
 std::vector<std::shared_ptr<const ObjectShape>> SchemaAlgebra::complement_of(
     const ObjectShape& shape) {
   std::vector<std::shared_ptr<const ObjectShape>> out;
@@ -328,6 +358,10 @@ std::vector<std::shared_ptr<const ObjectShape>> SchemaAlgebra::complement_of(
     ObjectShape many = any_object();
     many.min = shape.max + 1;
     add(std::move(many));
+  }
+  if (auto named = violating_one_name(shape)) {
+    add(std::move(*named));
+    return out;
   }
   ObjectShape violates;
   violates.keys = shape.keys;

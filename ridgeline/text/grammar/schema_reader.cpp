@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "ridgeline/text/grammar/regex.h"
 #include "ridgeline/text/vocabulary.h"
 
 namespace ridgeline::grammar {
@@ -139,6 +140,18 @@ void SchemaReader::collect_anchors(const json& value, const json& resource,
       }
     }
   }
+}
+
+DfaPtr SchemaReader::pattern(const std::string& regex, const std::string& what) {
+  DfaPtr& dfa = patterns_[regex];
+  if (!dfa) dfa = regex_search(regex, what, budget_);
+  return dfa;
+}
+
+DfaPtr SchemaReader::length(std::uint64_t min, std::uint64_t max) {
+  DfaPtr& dfa = lengths_[{min, max}];
+  if (!dfa) dfa = length_between(min, max, budget_);
+  return dfa;
 }
 
 ExprId SchemaReader::root() { return expr({&document_, &document_, "", false}); }

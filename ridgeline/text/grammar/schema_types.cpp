@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "ridgeline/text/grammar/regex.h"
 #include "ridgeline/text/grammar/schema_reader.h"
 #include "ridgeline/text/vocabulary.h"
 
@@ -15,11 +15,27 @@ namespace {
 using nlohmann::json;
 
 // Beyond 2^53 a double that was read is not the number that was written.
+bool is_exact(const json& number) {
+  return !number.is_number_float() || std::abs(number.get<double>()) < 9007199254740992.0;
+}
+
 Decimal decimal_of(const json& number, const SchemaPlace& place, const char* keyword) {
-  if (number.is_number_float() && !(std::abs(number.get<double>()) < 9007199254740992.0)) {
+  if (!is_exact(number)) {
     place.refuse(keyword, "has a number beyond 2^53 that is not an integer of 64 bits");
   }
   return parse_decimal(number.dump());
+}
+
+// A bound that is no longer known exactly is known to lie between its neighbours.
+Language bounded(const json& bound, Side side, Budget& budget) {
+  if (is_exact(bound)) return numbers_at(parse_decimal(bound.dump()), side, budget);
+  const double value = bound.get<double>();
+  const auto at = [&](double towards) {
+    return numbers_at(parse_decimal(json(std::nextafter(value, towards)).dump()), side, budget);
+  };
+  constexpr double kFar = std::numeric_limits<double>::infinity();
+  const bool is_upper = side == Side::kBelow || side == Side::kAtMost;
+  return {at(is_upper ? -kFar : kFar).yes, at(is_upper ? kFar : -kFar).maybe};
 }
 
 Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
@@ -27,7 +43,7 @@ Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
     const json* value = place.find(keyword);
     if (value == nullptr || value->is_boolean()) return;  // draft 4's booleans: see below
     if (!value->is_number()) place.refuse(keyword, "is not a number");
-    language = both(language, numbers_at(decimal_of(*value, place, keyword), side, budget), budget);
+    language = both(language, bounded(*value, side, budget), budget);
   };
   const auto draft4_exclusive = [&](const char* keyword) {
     const json* value = place.find(keyword);
@@ -49,12 +65,13 @@ Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
   return language;
 }
 
-Language strings(const SchemaPlace& place, Budget& budget) {
+Language strings(const SchemaPlace& place, SchemaReader& reader) {
+  Budget& budget = reader.budget();
   Language language = Language::exact(everything());
   if (const json* value = place.find("pattern")) {
     if (!value->is_string()) place.refuse("pattern", "is not a string");
     const std::string what = fmt::format("the schema's pattern at {}", ridgeline::quoted(place.pointer));
-    language = Language::exact(regex_search(value->get<std::string>(), what, budget));
+    language = Language::exact(reader.pattern(value->get<std::string>(), what));
   }
   if (const json* value = place.find("format"); value != nullptr && value->is_string()) {
     bool is_supported = true;
@@ -68,7 +85,7 @@ Language strings(const SchemaPlace& place, Budget& budget) {
   const std::uint64_t min = place.count("minLength", 0);
   const std::uint64_t max = place.count("maxLength", kUnbounded);
   if (min > 0 || max != kUnbounded) {
-    language = both(language, Language::exact(length_between(min, max, budget)), budget);
+    language = both(language, Language::exact(reader.length(min, max)), budget);
   }
   return language;
 }
@@ -178,7 +195,7 @@ ObjectShape objects(SchemaReader& reader, const SchemaPlace& place) {
     for (const auto& [pattern, schema] : patterns->items()) {
       const std::string what =
           fmt::format("the schema's patternProperties at {}", ridgeline::quoted(place.pointer));
-      apply_pattern(kinds, *regex_search(pattern, what, budget),
+      apply_pattern(kinds, *reader.pattern(pattern, what),
                     reader.expr(place.below("patternProperties").below(pattern)), reader);
     }
   }
@@ -324,7 +341,7 @@ Normal read_types(SchemaReader& reader, const SchemaPlace& place) {
   Normal normal = SchemaAlgebra::any_value();
   normal.bare = bare_of(place, types, reader.budget());
   normal.string =
-      types.contains("string") ? strings(place, reader.budget()) : Language::exact(nothing());
+      types.contains("string") ? strings(place, reader) : Language::exact(nothing());
   if (!types.contains("array")) {
     normal.arrays.clear();
   } else if (has_any(place, {"items", "prefixItems", "minItems", "maxItems", "uniqueItems",
