@@ -107,6 +107,9 @@ class Machine {
   bool step_within(Thread& thread, unsigned char byte, bool& is_dead) const;
   /// Whether the characters that follow are free, for as long as a token is.
   static bool is_free(const Thread& thread, std::uint32_t token_length_max);
+  static bool is_in_string(const Thread& thread) {
+    return thread.mode == Thread::Mode::kString || thread.mode == Thread::Mode::kKey;
+  }
   /// Equal hashes: the same tokens are allowed.
   std::uint64_t mask_hash(const Thread& thread, std::uint32_t token_length_max) const;
 

@@ -14,10 +14,13 @@ class Walk {
         words_((static_cast<std::size_t>(trie.size()) + 31) / 32, 0) {}
 
   std::vector<std::uint32_t> run(Thread thread) {
-    if (Machine::is_free(thread, trie_.token_length_max())) {
-      free_string(thread);
+    if (Machine::is_free(thread, TokenTrie::kLongBytes)) {
+      words_ = trie_.inside_string();
+      leave_out_long(thread);
+      close_string(thread, trie_.closings());
     } else {
-      visit(thread, 0, static_cast<std::uint32_t>(trie_.nodes().size()));
+      const bool in_string = Machine::is_in_string(thread) && thread.lexer.phase == 0;
+      visit(thread, 0, static_cast<std::uint32_t>(trie_.nodes().size()), in_string);
     }
     for (const auto& control : trie_.control()) {
       std::vector<Thread> out;
@@ -33,62 +36,100 @@ class Walk {
     for (TokenId t = node.token; t != kNoToken; t = trie_.next_same(t)) set(t);
   }
 
-  // All tokens that stay inside are known; for the others, what follows the quote counts.
-  void free_string(const Thread& thread) {
-    words_ = trie_.inside_string();
+  // Where a string has room for most tokens, the others are tried one by one.
+  void leave_out_long(const Thread& thread) {
+    for (const TokenId token : trie_.long_inside_string()) {
+      const std::string_view bytes = trie_.piece(token);
+      if (Machine::is_free(thread, static_cast<std::uint32_t>(bytes.size()))) return;
+      if (!stays_inside(thread, bytes)) {
+        words_[static_cast<std::size_t>(token) / 32] &= ~(1U << (token % 32));
+      }
+    }
+  }
+  static bool stays_inside(const Thread& thread, std::string_view bytes) {
+    Lexer lexer = thread.lexer;
+    return std::all_of(bytes.begin(), bytes.end(), [&](char c) {
+      return lexer.in_string(*thread.dfa, static_cast<unsigned char>(c)) == Lexer::Step::kOn;
+    });
+  }
+
+  // The string is free: what is before the quote does not matter, but for names, which look back.
+  void close_string(const Thread& thread, std::span<const TokenTrie::Closing> closings) {
     const bool looks_back = Machine::has_mark(thread);
     std::vector<Thread> behind;
     if (!looks_back) machine_.step(thread, '"', behind);
     const std::size_t length = machine_.text().size();
-    for (const auto& [index, prefix] : trie_.closings()) {
+    for (const auto& [index, prefix] : closings) {
       if (looks_back) {
-        machine_.text() += prefix;
+        machine_.text() += std::string_view(prefix).substr(depth_);
         behind.clear();
         machine_.step(thread, '"', behind);
+      } else if (!Machine::is_free(thread, static_cast<std::uint32_t>(prefix.size() - depth_)) &&
+                 !may_close_behind(thread, std::string_view(prefix).substr(depth_))) {
+        continue;
       }
       if (!behind.empty()) {
         const TokenTrie::Node& node = trie_.nodes()[index];
         set_all(node);
         machine_.push('"');
-        for (Thread& next : behind) visit(next, index + 1, node.end);
+        for (Thread& next : behind) visit(next, index + 1, node.end, false);
       }
       machine_.text().resize(length);
     }
   }
+  static bool may_close_behind(const Thread& thread, std::string_view prefix) {
+    Lexer lexer = thread.lexer;
+    for (const char c : prefix) {
+      if (lexer.in_string(*thread.dfa, static_cast<unsigned char>(c)) != Lexer::Step::kOn) {
+        return false;
+      }
+    }
+    return thread.dfa->labels[lexer.state] != 0;
+  }
 
   // Tries the nodes from begin to end, which are the children of one node and all below.
-  void visit(Thread& thread, std::uint32_t begin, std::uint32_t end) {
+  // `in_string`: the trie's root was within the string in which the thread is.
+  void visit(Thread& thread, std::uint32_t begin, std::uint32_t end, bool in_string) {
     if (thread.mode == Thread::Mode::kDone) return;
     for (std::uint32_t i = begin; i < end; i = trie_.nodes()[i].end) {
       const TokenTrie::Node& node = trie_.nodes()[i];
       const Lexer before = thread.lexer;
       bool is_dead = false;
       machine_.push(node.byte);
+      ++depth_;
       if (machine_.step_within(thread, node.byte, is_dead)) {
         if (!is_dead) {
-          set_all(node);
-          if (i + 1 < node.end) visit(thread, i + 1, node.end);
+          if (in_string && Machine::is_free(thread, node.height)) {
+            for (const TokenId t : trie_.inside_string(i)) set(t);
+            close_string(thread, trie_.closings(i));
+          } else {
+            set_all(node);
+            if (i + 1 < node.end) visit(thread, i + 1, node.end, in_string);
+          }
         }
         thread.lexer = before;
         machine_.pop();
+        --depth_;
         continue;
       }
       machine_.pop();
       std::vector<Thread> out;
       machine_.step(thread, node.byte, out);
-      if (out.empty()) continue;
-      set_all(node);
-      if (i + 1 == node.end) continue;
-      Machine::remove_duplicates(out);
-      machine_.push(node.byte);
-      for (Thread& next : out) visit(next, i + 1, node.end);
-      machine_.pop();
+      if (!out.empty()) set_all(node);
+      if (!out.empty() && i + 1 < node.end) {
+        Machine::remove_duplicates(out);
+        machine_.push(node.byte);
+        for (Thread& next : out) visit(next, i + 1, node.end, false);
+        machine_.pop();
+      }
+      --depth_;
     }
   }
 
   const TokenTrie& trie_;
   Machine machine_;
   std::vector<std::uint32_t> words_;
+  std::size_t depth_ = 0;  // bytes of the path in the trie
 };
 
 }  // namespace
