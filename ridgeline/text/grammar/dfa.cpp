@@ -60,31 +60,38 @@ struct Backwards {
   }
 };
 
-void find_slack(Dfa& dfa) {
+// Distances to the states in `reached` (at 0) and, at 1, to those with no way on by some character.
+std::vector<std::uint32_t> distances(const Dfa& dfa, const Backwards& back,
+                                     std::vector<std::uint32_t> reached) {
   const std::size_t num_classes = dfa.alphabet.count;
-  dfa.slack.assign(dfa.size(), Dfa::kInfinite);
-  std::vector<std::uint32_t> reached;
+  std::vector<std::uint32_t> distance(dfa.size(), Dfa::kInfinite);
+  for (const std::uint32_t s : reached) distance[s] = 0;
   for (std::uint32_t s = 0; s < dfa.size(); ++s) {
-    if (dfa.labels[s] == 0) dfa.slack[s] = 0, reached.push_back(s);
-  }
-  for (std::uint32_t s = 0; s < dfa.size(); ++s) {
+    if (distance[s] == 0) continue;
     const auto row = dfa.next.begin() + static_cast<std::ptrdiff_t>(s * num_classes);
-    if (dfa.slack[s] != 0 && std::find(row, row + static_cast<std::ptrdiff_t>(num_classes), kDead) !=
-                                 row + static_cast<std::ptrdiff_t>(num_classes)) {
-      dfa.slack[s] = 1;
-      reached.push_back(s);
-    }
+    const auto end = row + static_cast<std::ptrdiff_t>(num_classes);
+    if (std::find(row, end, kDead) != end) distance[s] = 1, reached.push_back(s);
   }
-  const Backwards back(dfa);
   for (std::size_t i = 0; i < reached.size(); ++i) {
     const std::uint32_t s = reached[i];
     for (std::uint32_t j = back.first[s]; j < back.first[s + 1]; ++j) {
       const std::uint32_t before = back.from[j];
-      if (dfa.slack[before] != Dfa::kInfinite) continue;
-      dfa.slack[before] = dfa.slack[s] + 1;
+      if (distance[before] != Dfa::kInfinite) continue;
+      distance[before] = distance[s] + 1;
       reached.push_back(before);
     }
   }
+  return distance;
+}
+
+void find_slack(Dfa& dfa) {
+  const Backwards back(dfa);
+  std::vector<std::uint32_t> unlabelled;
+  for (std::uint32_t s = 0; s < dfa.size(); ++s) {
+    if (dfa.labels[s] == 0) unlabelled.push_back(s);
+  }
+  dfa.slack = distances(dfa, back, std::move(unlabelled));
+  dfa.room = distances(dfa, back, {});
 }
 
 std::vector<bool> states_with_a_way_out(const Dfa& dfa) {

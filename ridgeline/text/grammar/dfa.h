@@ -41,9 +41,10 @@ struct Dfa {
   static constexpr std::uint32_t kInfinite = 0xFFFFFFFF;
   std::vector<std::uint32_t> counts;
   std::vector<bool> universal;
-  /// And how many characters, whichever, it takes at least to get to a text without a label;
-  /// kInfinite: no number does. A string of at most 500 characters is free at its beginning.
-  std::vector<std::uint32_t> slack;
+  /// And how many characters, whichever, it takes at least to get to a text without a label,
+  /// and to where nothing leads on; kInfinite: no number does. A string of at most 500
+  /// characters is free at its beginning.
+  std::vector<std::uint32_t> slack, room;
 
   std::size_t size() const { return labels.size(); }
   bool empty() const { return labels.empty(); }

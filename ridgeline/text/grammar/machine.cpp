@@ -522,10 +522,20 @@ void Machine::step_key(const Thread& thread, unsigned char byte, Threads& out) {
 
 void Machine::end_key(const Thread& thread, Threads& out) {
   if (thread.closed_text) return;
+  std::string name = marked_text(thread);
+  if (!contains(thread.top->seen.get(), name)) end_key(thread, std::move(name), out);
+}
+
+void Machine::end_new_key(const Thread& thread, Threads& out) { end_key(thread, "", out); }
+
+bool Machine::is_new(const Thread& thread) const {
+  const Seen* seen = thread.top->seen.get();
+  return seen == nullptr || !contains(seen, marked_text(thread));
+}
+
+void Machine::end_key(const Thread& thread, std::string name, Threads& out) {
   const Frame& frame = *thread.top;
   const JsonObject& object = object_of(frame);
-  std::string name = marked_text(thread);
-  if (contains(frame.seen.get(), name)) return;
   const bool tight = is_tight(frame);
   const auto& key_class = object.classes[thread.dfa->labels[thread.lexer.state] - 1];
   Frame next = frame;
@@ -539,7 +549,7 @@ void Machine::end_key(const Thread& thread, Threads& out) {
     after.mode = Mode::kColon;
     after.program = thread.program;
     after.index = value;
-    after.closed_text = thread.mark < token_begin_;
+    after.closed_text = thread.mark <= token_begin_;
     after.top = finished(std::move(changed));
     out.push_back(std::move(after));
   };
@@ -565,7 +575,7 @@ void Machine::end_value(Thread thread, Threads& out) {
     Frame next = *top;
     next.seen = with(top->seen, std::move(item));
     top = finished(std::move(next));
-    closed_text = thread.mark < token_begin_;
+    closed_text = thread.mark <= token_begin_;
   }
   if (!top || top->kind == Frame::Kind::kReturn) {
     if (!top) {
@@ -685,14 +695,19 @@ bool Machine::step_within(Thread& thread, unsigned char byte, bool& is_dead) con
   return false;
 }
 
-bool Machine::is_free(const Thread& thread, std::uint32_t token_length_max) {
+bool Machine::has_room(const Thread& thread, std::uint32_t num_characters) {
   if (thread.lexer.phase != 0) return false;
   if (thread.mode == Mode::kString) {
-    return unique_array(thread) == nullptr &&
-           thread.dfa->slack[thread.lexer.state] > token_length_max;
+    return unique_array(thread) == nullptr && thread.dfa->room[thread.lexer.state] > num_characters;
   }
-  return thread.mode == Mode::kKey && thread.dfa->universal[thread.lexer.state] &&
+  return thread.mode == Mode::kKey && thread.dfa->room[thread.lexer.state] == Dfa::kInfinite &&
          !is_tight(*thread.top);
+}
+
+bool Machine::is_free(const Thread& thread, std::uint32_t num_characters) {
+  if (!has_room(thread, num_characters)) return false;
+  return thread.mode == Mode::kString ? thread.dfa->slack[thread.lexer.state] > num_characters
+                                      : static_cast<bool>(thread.dfa->universal[thread.lexer.state]);
 }
 
 std::uint64_t Machine::mask_hash(const Thread& thread, std::uint32_t token_length_max) const {

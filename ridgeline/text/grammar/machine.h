@@ -105,8 +105,14 @@ class Machine {
   /// One byte within a string, name, number or expression, if that is all there is to it;
   /// false: step() is needed.
   bool step_within(Thread& thread, unsigned char byte, bool& is_dead) const;
-  /// Whether the characters that follow are free, for as long as a token is.
-  static bool is_free(const Thread& thread, std::uint32_t token_length_max);
+  /// Whether so many characters may follow within the string or name, whichever they are.
+  static bool has_room(const Thread& thread, std::uint32_t num_characters);
+  /// Whether the string may also end behind each of them, and it makes no difference where.
+  static bool is_free(const Thread& thread, std::uint32_t num_characters);
+  /// A name ends before the next byte, as step() does it by a quote, whatever it is; is_new():
+  /// it is none of those before.
+  void end_new_key(const Thread& thread, std::vector<Thread>& out);
+  bool is_new(const Thread& thread) const;
   static bool is_in_string(const Thread& thread) {
     return thread.mode == Thread::Mode::kString || thread.mode == Thread::Mode::kKey;
   }
@@ -135,6 +141,7 @@ class Machine {
   void begin_text(const Thread& thread, Mode mode, const Dfa& dfa, Threads& out);
   void begin_item(const Frame& frame, Threads& out);
   void end_key(const Thread& thread, Threads& out);
+  void end_key(const Thread& thread, std::string name, Threads& out);
   void end_value(Thread thread, Threads& out);
   void close(const FramePtr& top, Threads& out);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 
 namespace ridgeline::grammar {
 namespace {
@@ -14,7 +15,7 @@ class Walk {
         words_((static_cast<std::size_t>(trie.size()) + 31) / 32, 0) {}
 
   std::vector<std::uint32_t> run(Thread thread) {
-    if (Machine::is_free(thread, TokenTrie::kLongBytes)) {
+    if (Machine::has_room(thread, TokenTrie::kLongBytes)) {
       words_ = trie_.inside_string();
       leave_out_long(thread);
       close_string(thread, trie_.closings());
@@ -40,7 +41,7 @@ class Walk {
   void leave_out_long(const Thread& thread) {
     for (const TokenId token : trie_.long_inside_string()) {
       const std::string_view bytes = trie_.piece(token);
-      if (Machine::is_free(thread, static_cast<std::uint32_t>(bytes.size()))) return;
+      if (Machine::has_room(thread, static_cast<std::uint32_t>(bytes.size()))) return;
       if (!stays_inside(thread, bytes)) {
         words_[static_cast<std::size_t>(token) / 32] &= ~(1U << (token % 32));
       }
@@ -53,38 +54,50 @@ class Walk {
     });
   }
 
-  // The string is free: what is before the quote does not matter, but for names, which look back.
+  // Tokens that leave the string. What follows the quote depends on what was before it only in
+  // names, and there on its class.
   void close_string(const Thread& thread, std::span<const TokenTrie::Closing> closings) {
-    const bool looks_back = Machine::has_mark(thread);
-    std::vector<Thread> behind;
-    if (!looks_back) machine_.step(thread, '"', behind);
+    const bool is_key = thread.mode == Thread::Mode::kKey;
     const std::size_t length = machine_.text().size();
-    for (const auto& [index, prefix] : closings) {
-      if (looks_back) {
-        machine_.text() += std::string_view(prefix).substr(depth_);
-        behind.clear();
-        machine_.step(thread, '"', behind);
-      } else if (!Machine::is_free(thread, static_cast<std::uint32_t>(prefix.size() - depth_)) &&
-                 !may_close_behind(thread, std::string_view(prefix).substr(depth_))) {
-        continue;
-      }
-      if (!behind.empty()) {
-        const TokenTrie::Node& node = trie_.nodes()[index];
-        set_all(node);
-        machine_.push('"');
-        for (Thread& next : behind) visit(next, index + 1, node.end, false);
+    std::map<std::uint32_t, std::vector<Thread>> behind;  // by label
+    for (const auto& [index, whole] : closings) {
+      const std::string_view prefix = std::string_view(whole).substr(depth_);
+      const std::uint32_t label = label_behind(thread, prefix);
+      if (label == 0) continue;
+      machine_.text() += prefix;
+      if (!is_key || machine_.is_new(thread)) {
+        const auto [at, is_first] = behind.try_emplace(is_key ? label : 1);
+        if (is_first) close_once(thread, prefix, at->second);
+        if (!at->second.empty()) {
+          const TokenTrie::Node& node = trie_.nodes()[index];
+          set_all(node);
+          machine_.push('"');
+          for (Thread& next : at->second) visit(next, index + 1, node.end, false);
+        }
       }
       machine_.text().resize(length);
     }
   }
-  static bool may_close_behind(const Thread& thread, std::string_view prefix) {
+  void close_once(Thread thread, std::string_view prefix, std::vector<Thread>& behind) {
+    for (const char c : prefix) {
+      thread.lexer.in_string(*thread.dfa, static_cast<unsigned char>(c));
+    }
+    if (thread.mode == Thread::Mode::kKey) {
+      machine_.end_new_key(thread, behind);
+    } else {
+      machine_.step(thread, '"', behind);
+    }
+  }
+  static std::uint32_t label_behind(const Thread& thread, std::string_view prefix) {
+    const Dfa& dfa = *thread.dfa;
+    if (Machine::is_free(thread, static_cast<std::uint32_t>(prefix.size()))) {
+      return dfa.labels[thread.lexer.state];
+    }
     Lexer lexer = thread.lexer;
     for (const char c : prefix) {
-      if (lexer.in_string(*thread.dfa, static_cast<unsigned char>(c)) != Lexer::Step::kOn) {
-        return false;
-      }
+      if (lexer.in_string(dfa, static_cast<unsigned char>(c)) != Lexer::Step::kOn) return 0;
     }
-    return thread.dfa->labels[lexer.state] != 0;
+    return dfa.labels[lexer.state];
   }
 
   // Tries the nodes from begin to end, which are the children of one node and all below.
@@ -99,7 +112,7 @@ class Walk {
       ++depth_;
       if (machine_.step_within(thread, node.byte, is_dead)) {
         if (!is_dead) {
-          if (in_string && Machine::is_free(thread, node.height)) {
+          if (in_string && Machine::has_room(thread, node.height)) {
             for (const TokenId t : trie_.inside_string(i)) set(t);
             close_string(thread, trie_.closings(i));
           } else {
