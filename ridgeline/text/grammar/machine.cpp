@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "ridgeline/text/grammar/scalars.h"
 #include "ridgeline/text/utf8.h"
 
 namespace ridgeline::grammar {
@@ -19,7 +18,7 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 }
 
 std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t h = text.size();
+  std::uint64_t h = mix(text.size(), 0x1B873593);
   for (const char c : text) h = mix(h, static_cast<unsigned char>(c));
   return h;
 }
@@ -171,19 +170,6 @@ std::string unescaped(std::string_view raw) {
   return out;
 }
 
-// Of equal values equal; of a string and a number different.
-std::string canonical_item(Mode mode, const std::string& text) {
-  if (mode == Mode::kString) return "\"" + text;
-  if (!text.empty() && (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'))) {
-    try {
-      return parse_decimal(text).text();
-    } catch (const Refusal&) {
-      return text;
-    }
-  }
-  return text;
-}
-
 const Frame* unique_array(const Thread& thread) {
   if (!thread.top || thread.top->kind != Frame::Kind::kArray) return nullptr;
   return array_of(*thread.top).is_unique ? thread.top.get() : nullptr;
@@ -216,6 +202,33 @@ std::uint32_t Machine::num_with_prefix(const Seen* seen, std::string_view prefix
   return count;
 }
 
+// The same within a character: whether one that it may become leads to a text that is new.
+bool Machine::has_new_behind(const Thread& thread, const CodePointSet& half,
+                             const std::string& text) const {
+  const Dfa& dfa = *thread.dfa;
+  const Seen* seen = thread.top->seen.get();
+  const std::uint32_t num_alike = num_with_prefix(seen, text);
+  for (const CodePointRange& range : half) {
+    for (std::size_t i = dfa.alphabet.interval_of(range.low);
+         i < dfa.alphabet.starts.size() && dfa.alphabet.starts[i] <= range.high; ++i) {
+      const std::uint32_t to =
+          dfa.next[thread.lexer.state * dfa.alphabet.count + dfa.alphabet.classes[i]];
+      if (to == kDead) continue;
+      const char32_t low = std::max(range.low, dfa.alphabet.starts[i]);
+      const char32_t high = i + 1 < dfa.alphabet.starts.size()
+                                ? std::min<char32_t>(range.high, dfa.alphabet.starts[i + 1] - 1)
+                                : range.high;
+      if (high - low >= num_alike) return true;  // more characters than texts that have been
+      for (char32_t c = low; c <= high; ++c) {
+        std::string longer = text;
+        append_utf8(c, longer);
+        if (num_with_prefix(seen, longer) < dfa.counts[to]) return true;
+      }
+    }
+  }
+  return false;
+}
+
 // Whether some text that is still new can come of what has been written of it. text_ has it all.
 bool Machine::key_is_viable(const Thread& thread) const {
   const Frame& frame = *thread.top;
@@ -225,13 +238,27 @@ bool Machine::key_is_viable(const Thread& thread) const {
   if (!tight && (left == Dfa::kInfinite || frame.seen == nullptr)) return true;
   std::string text = marked_text(thread);
   if (thread.mode == Mode::kString) text.insert(text.begin(), '"');
-  if (left != Dfa::kInfinite && num_with_prefix(frame.seen.get(), text) >= left) return false;
+  const CodePointSet half = thread.lexer.phase == 0 ? CodePointSet() : thread.lexer.possible();
+  if (left != Dfa::kInfinite) {
+    const bool has_new = half.empty() ? num_with_prefix(frame.seen.get(), text) < left
+                                      : has_new_behind(thread, half, text);
+    if (!has_new) return false;
+  }
   if (!tight) return true;
   const JsonObject& object = object_of(frame);
+  const auto goes_on = [&](std::string_view name) {
+    if (!name.starts_with(text)) return false;
+    if (half.empty()) return true;
+    name.remove_prefix(text.size());
+    if (name.empty()) return false;
+    const char32_t next = utf8_step(name).code_point;
+    return std::any_of(half.begin(), half.end(),
+                       [&](auto range) { return range.low <= next && next <= range.high; });
+  };
   for (std::uint32_t i = 0; i < object.obligations.size(); ++i) {
     if (is_fulfilled(frame, i)) continue;
     const auto& obligation = object.obligations[i];
-    if (!obligation.is_named || obligation.name.starts_with(text)) return true;
+    if (!obligation.is_named || goes_on(obligation.name)) return true;
   }
   return false;
 }
@@ -570,7 +597,9 @@ void Machine::end_value(Thread thread, Threads& out) {
   bool closed_text = false;
   if (unique_array(thread) != nullptr) {
     if (thread.closed_text) return;
-    std::string item = canonical_item(thread.mode, marked_text(thread));
+    // A string begins with a quote, and is no number.
+    std::string item = marked_text(thread);
+    if (thread.mode == Mode::kString) item.insert(item.begin(), '"');
     if (contains(top->seen.get(), item)) return;
     Frame next = *top;
     next.seen = with(top->seen, std::move(item));

@@ -146,6 +146,8 @@ class Machine {
   void close(const FramePtr& top, Threads& out);
 
   bool key_is_viable(const Thread& thread) const;
+  bool has_new_behind(const Thread& thread, const CodePointSet& half,
+                      const std::string& text) const;
   std::string marked_text(const Thread& thread) const;
   static std::uint32_t num_with_prefix(const Seen* seen, std::string_view prefix);
 

@@ -77,7 +77,7 @@ DfaPtr pattern(std::string_view regex) {
   return regex_whole(regex, "the pattern", budget);
 }
 const DfaPtr& with_exponent() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?[eE][+-]?\\d+");
+  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?[eE][+-]?\\d{1,2}");
   return dfa;
 }
 
@@ -191,24 +191,25 @@ std::uint32_t order(const NumberState& state, const Decimal& bound) {
 
 }  // namespace
 
-DfaPtr keyword_text(std::string_view keyword) {
-  Budget budget;
-  return words({{decode_utf8(keyword), 1}}, 0, budget);
+DfaPtr bare_universe() {
+  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d{1,2})?|true|false|null");
+  return dfa;
 }
 
-DfaPtr bare_universe() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d+)?|true|false|null");
+DfaPtr numbers_spelled_once() {
+  static const DfaPtr dfa =
+      pattern("0|-?[1-9]\\d*|-?(0|[1-9]\\d*)\\.\\d*[1-9]|true|false|null");
   return dfa;
 }
 
 Language any_number() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d+)?");
+  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d{1,2})?");
   return Language::exact(dfa);
 }
 
 Language integers() {
   static const DfaPtr yes = pattern("-?(0|[1-9]\\d*)");
-  static const DfaPtr maybe = pattern("-?(0|[1-9]\\d*)(\\.0+|(\\.\\d+)?[eE][+-]?\\d+)?");
+  static const DfaPtr maybe = pattern("-?(0|[1-9]\\d*)(\\.0+|(\\.\\d+)?[eE][+-]?\\d{1,2})?");
   return {yes, maybe};
 }
 

@@ -216,6 +216,25 @@ class Finisher {
       }
       out_.values[i] = std::move(value);
     }
+    for (JsonArray& array : out_.arrays) {
+      if (!array.is_unique) continue;
+      for (std::uint32_t& item : array.items.prefix) item = spelled_once(item);
+      array.items.rest = spelled_once(array.items.rest);
+      for (JsonArray::Items& witness : array.witnesses) {
+        for (std::uint32_t& item : witness.prefix) item = spelled_once(item);
+        witness.rest = spelled_once(witness.rest);
+      }
+    }
+  }
+
+  // The value with one text for each number, so that equal items have equal texts.
+  std::uint32_t spelled_once(std::uint32_t value) {
+    if (value == kNone) return kNone;
+    JsonValue copy = out_.values[value];
+    copy.bare = both(copy.bare, numbers_spelled_once(), budget_);
+    if (copy.bare->empty() && copy.string->empty()) return kNone;
+    out_.values.push_back(std::move(copy));
+    return static_cast<std::uint32_t>(out_.values.size() - 1);
   }
 
   static std::uint32_t limit(std::uint64_t count) {
