@@ -164,6 +164,7 @@ Status chat(ChatArguments arguments) {
   RIDGELINE_TRY_STATUS(arguments.sampling.check());
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   RIDGELINE_TRY(ChatTemplate chat_template, load_template(arguments, file, *tokenizer));
+  arguments.engine.prefix_cache = true;
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, arguments.engine.load());
   arguments.sampling.adopt(engine->generation_defaults());
   RIDGELINE_TRY(SamplingParams params, arguments.sampling.sampling_params());

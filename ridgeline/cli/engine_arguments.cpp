@@ -130,6 +130,10 @@ Result<EngineOptions> EngineArguments::options() const {
   o.backend.pin = !no_pin;
   o.context = context;
   o.embeds = embeds;
+  o.prefix_cache = prefix_cache;
+  o.measure_cost = measure_cost;
+  o.kv_share = kv_share;
+  o.prefill_share = prefill_share;
   o.rope = rope;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);

@@ -21,7 +21,10 @@ struct EngineArguments {
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
-  bool embeds = false;  ///< EngineOptions::embeds
+  bool embeds = false;        ///< EngineOptions::embeds
+  // EngineOptions' of these names, where a command has flags of its own for them.
+  bool prefix_cache = false, measure_cost = false;
+  double kv_share = 0, prefill_share = EngineOptions{}.prefill_share;
   RopeOverride rope{};
   std::string packed_cache;  ///< a folder
   bool packed_cache_verify = false;

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::Action action;
   ridgeline::cli::add_run(program, action);
   ridgeline::cli::add_chat(program, action);
+  ridgeline::cli::add_serve(program, action);
   ridgeline::cli::add_inspect(program, action);
   ridgeline::cli::add_tokenize(program, action);
   ridgeline::cli::add_embed(program, action);

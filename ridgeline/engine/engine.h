@@ -6,11 +6,16 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/engine/cost_curve.h"
 #include "ridgeline/engine/embedding.h"
+#include "ridgeline/engine/engine_stats.h"
 #include "ridgeline/engine/kv_plan.h"
+#include "ridgeline/engine/mask_worker.h"
+#include "ridgeline/engine/request.h"
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
 #include "ridgeline/engine/sequence.h"
@@ -22,30 +27,25 @@
 
 namespace ridgeline {
 
+class GrammarVocabulary;
+
 struct EngineOptions {
   BackendOptions backend{};
   std::int64_t context = 0;  ///< positions of one sequence; 0: what the model was trained for, as
                              ///< far as kv_memory_bytes or half of the free memory go
   DType kv_type = DType::kF16;
-  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence
+  std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence,
+  double kv_share = 0;  ///< or this share of the memory that the weights leave, if it is not 0
   std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
   int max_sequences = 1;              ///< running at once
+  bool prefix_cache = false;          ///< what a prompt has in common with others is computed once
+  double prefill_share = 0.45;        ///< StepBudget::prefill_share
+  bool measure_cost = false;          ///< at load, so that steps are budgeted by time
   bool embeds = false;                ///< embed() is what is wanted, so that an encoder will do
   std::optional<DType> quantize{};    ///< ModelFile::Options
   RopeOverride rope{};                ///< likewise
   PackedCacheOptions packed_cache{};
   std::function<void(double fraction)> load_progress{};  ///< may be empty
-};
-
-/// What a step produced for one sequence.
-struct TokenEvent {
-  SequenceId sequence = 0;
-  std::optional<TokenId> token;  ///< absent when the sequence ended without a new one
-  std::string text;              ///< that became certain with it
-  std::optional<FinishReason> finished;
-  std::string error;  ///< with FinishReason::kError
-  /// Of the prompt: tokens whose K and V were there already (CacheUse::continue_from).
-  std::int64_t reused_tokens = 0;
 };
 
 struct MemoryUse {
@@ -63,24 +63,29 @@ class Engine {
                                               const EngineOptions& options);
   ~Engine();
 
-  /// Queues a request. Errors: an empty prompt, a prompt that leaves no room in the
-  /// context, ids outside the vocabulary, parameters out of range, an id to continue from
-  /// that never was or has not ended. What a sequence generates does not depend on `use`.
-  Result<SequenceId> submit(std::vector<TokenId> prompt, SamplingParams params, CacheUse use = {});
-  /// Ends a sequence before the next step; no event follows. Unknown ids are ignored.
-  void cancel(SequenceId id);
-  /// Gives back the KV cache of a sequence that was kept; unknown ids are ignored.
-  void release(SequenceId id) { scheduler_->release(id); }
+  /// Whether the request could be served. Errors: an empty prompt, a prompt that leaves no room
+  /// in the context, ids outside the vocabulary, parameters out of range, more choices than
+  /// sequences may run. Safe from any thread.
+  Status check(const Request& request) const;
+  /// Queues a request. Errors: check()'s. What it generates does not depend on what runs beside
+  /// it.
+  Result<RequestId> submit(Request request);
+  Result<RequestId> submit(std::vector<TokenId> prompt, SamplingParams params);
+  /// Ends a request before the next step; no event follows. Nothing for unknown ids.
+  std::optional<RequestSummary> cancel(RequestId id);
   /// One forward pass over what the scheduler chose. No events: only prompt chunks ran.
   std::vector<TokenEvent> step();
+  /// Of the last step.
+  const StepReport& last_step() const { return report_; }
   bool idle() const { return scheduler_->idle(); }
+  EngineStats stats() const;
 
   /// Runs one request to its end; `on_event` sees every event as it comes.
   Status generate(std::vector<TokenId> prompt, SamplingParams params,
                   const std::function<void(const TokenEvent&)>& on_event);
 
-  /// One vector for each text, [hidden_size]. Errors: a text that is empty or longer than the
-  /// context, ids outside the vocabulary, blocks of the KV cache that sequences hold.
+  /// Runs the texts to their embeddings, one vector each, [hidden_size]. Errors: a text that is
+  /// empty or longer than the context, ids outside the vocabulary.
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<TokenId>> texts,
                                                 const EmbedOptions& options = {});
   Result<std::vector<float>> embed(std::span<const TokenId> tokens,
@@ -100,16 +105,45 @@ class Engine {
   const KvSizes& kv_sizes() const { return kv_sizes_; }
   std::int64_t context() const { return context_; }
   std::int64_t batch_tokens() const { return batch_tokens_; }
+  int max_sequences() const { return max_sequences_; }
+  const CostCurve& cost() const { return cost_; }
+  double prefill_share() const { return prefill_share_; }
+  void set_prefill_share(double share) { prefill_share_ = share; }
+  /// Forgets all prefixes.
+  void clear_prefix_cache() { pools_->forget(); }
   MemoryUse memory_use() const;
 
  private:
   Engine() = default;
+  /// A request that is not at its end.
+  struct Active {
+    Request request;
+    RequestSummary summary;
+    int open_choices = 1;
+  };
+
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
-  /// Of the first `rows` rows of the last step's logits.
-  std::span<float> logits(std::int64_t rows);
+  void measure_cost();
+  /// Ends what is past its time.
+  void expire(Clock::time_point now, std::vector<TokenEvent>& events);
+
+  // One step.
+  std::pair<std::int64_t, std::int64_t> wanted_positions(const ScheduledTokens& run) const;
   void build_batch(const ScheduledStep& step);
   void commit(const ScheduledStep& step, std::vector<TokenEvent>& events);
-  TokenEvent accept(Sequence& sequence, TokenId token);
+  /// Both of the rows [begin, end) of wanted_.
+  void add_hidden(std::int64_t begin, std::int64_t end);
+  void use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events);
+  void finish_embedding(Sequence& sequence, std::vector<TokenEvent>& events);
+  void start_masks(const ScheduledStep& step);
+  void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
+  void sample_one(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
+  void accept(Sequence& sequence, TokenId token, TokenEvent& event);
+  /// Appends the event, and to a request's last one its summary.
+  void emit(Sequence& sequence, TokenEvent event, std::vector<TokenEvent>& events);
+
+  /// Of the first `rows` rows of logits_.
+  std::span<float> logits(std::int64_t rows);
 
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Tokenizer> tokenizer_;
@@ -119,12 +153,31 @@ class Engine {
   KvSizes kv_sizes_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Sampler> sampler_;
+  std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  ///< made when first needed
+  MaskWorker mask_worker_;
   GenerationDefaults defaults_;
   std::int64_t context_ = 0;
   std::int64_t batch_tokens_ = 0;
-  SequenceId next_id_ = 1;
+  int max_sequences_ = 1;
+  CostCurve cost_;
+  double prefill_share_ = 0;
+
+  RequestId next_id_ = 1;
+  std::unordered_map<RequestId, Active> active_;
+  int with_deadlines_ = 0;  ///< of the active ones
   Batch batch_;
-  Buffer logits_;  ///< [max_logit_rows][vocab_size]; pages that no row needs are never touched
+  /// Whose each of the batch's logit_rows is.
+  struct WantedRow {
+    Sequence* sequence;
+    std::int64_t position;
+  };
+  std::vector<WantedRow> wanted_;
+  Buffer logits_;  ///< [logit_rows_][vocab_size]; pages that no row needs are never touched
+  std::int64_t logit_rows_ = 0;
+  std::vector<float> model_logits_;  ///< [vocab_size], where log-probabilities are wanted
+  std::vector<float> hidden_;
+  StepReport report_;
+  EngineStats counters_;  ///< only its counters
 };
 
 }  // namespace ridgeline

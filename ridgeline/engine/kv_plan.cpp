@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/block_table.h"
 
 namespace ridgeline {
 namespace {

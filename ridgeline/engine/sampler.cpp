@@ -31,14 +31,12 @@ Sampler::Sampler(int vocab_size, std::span<const TokenId> end_tokens)
     : vocab_size_(static_cast<std::size_t>(vocab_size)),
       end_tokens_(end_tokens.begin(), end_tokens.end()),
       candidates_(vocab_size),
-      occurrences_(vocab_size_),
-      model_logits_(vocab_size_) {
+      occurrences_(vocab_size_) {
   RIDGELINE_CHECK(vocab_size > 0);
 }
 
-Result<SampledToken> Sampler::sample(const SamplingParams& params, const SampleRequest& request) {
+Result<TokenId> Sampler::sample(const SamplingParams& params, const SampleRequest& request) {
   RIDGELINE_CHECK(request.logits.size() == vocab_size_);
-  if (request.want_logprob) std::ranges::copy(request.logits, model_logits_.begin());
   apply_bias(params, request);
   apply_penalties(params, request);
   const std::optional<TokenId> token = choose(params, request);
@@ -48,9 +46,7 @@ Result<SampledToken> Sampler::sample(const SamplingParams& params, const SampleR
         "weights, or a logit_bias that forbids every token)",
         request.output_position, vocab_size_));
   }
-  SampledToken result{.id = *token, .logprob = std::nullopt};
-  if (request.want_logprob) result.logprob = logprob_of(*token);
-  return result;
+  return *token;
 }
 
 // Ids outside the vocabulary are passed over here and in the history: no logit is theirs.
@@ -147,14 +143,6 @@ void Sampler::narrow_tail(const SamplingParams& params, std::span<const float> l
   }
   candidates_.keep_top_p(params.top_p, total);
   candidates_.keep_min_p(params.min_p);
-}
-
-float Sampler::logprob_of(TokenId token) const {
-  const float max = max_logit(model_logits_);
-  const float logit = model_logits_[static_cast<std::size_t>(token)];
-  if (!(logit > kMinusInfinity)) return kMinusInfinity;
-  return -gap_below(max, logit) -
-         static_cast<float>(std::log(softmax_denominator(model_logits_, max)));
 }
 
 }  // namespace ridgeline

@@ -19,14 +19,6 @@ struct SampleRequest {
       history;  ///< prompt, output and, for a drafted position, the draft before it
   std::uint64_t output_position = 0;  ///< tokens of output before this one
   std::uint32_t choice = 0;           ///< which of a request's parallel outputs
-  bool want_logprob = false;
-};
-
-struct SampledToken {
-  TokenId id = 0;
-  /// ln of the token's probability under the model's own logits: before bias, penalties,
-  /// filters and temperature. -inf for a token that only a bias made possible.
-  std::optional<float> logprob;
 };
 
 /// Chooses tokens. What it returns is a function of (params, logits, history, seed,
@@ -42,7 +34,7 @@ class Sampler {
   explicit Sampler(int vocab_size, std::span<const TokenId> end_tokens = {});
 
   /// `params` passed validate(). NaN logits count as -inf. Error: no token is left.
-  Result<SampledToken> sample(const SamplingParams& params, const SampleRequest& request);
+  Result<TokenId> sample(const SamplingParams& params, const SampleRequest& request);
 
  private:
   void apply_bias(const SamplingParams& params, const SampleRequest& request);
@@ -50,13 +42,11 @@ class Sampler {
   std::optional<TokenId> choose(const SamplingParams& params, const SampleRequest& request);
   void narrow(const SamplingParams& params, std::span<const float> logits, float max);
   void narrow_tail(const SamplingParams& params, std::span<const float> logits, float max);
-  float logprob_of(TokenId token) const;
 
   std::size_t vocab_size_;
   std::vector<TokenId> end_tokens_;
   Candidates candidates_;
   std::vector<std::uint32_t> occurrences_;  ///< by token; all zero between calls
-  std::vector<float> model_logits_;         ///< as they came, where a log-probability is wanted
 };
 
 }  // namespace ridgeline

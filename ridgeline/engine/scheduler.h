@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "ridgeline/engine/cost_curve.h"
 #include "ridgeline/engine/sequence.h"
+#include "ridgeline/engine/waiting_queue.h"
 #include "ridgeline/kv/sequence_blocks.h"
 
 namespace ridgeline {
@@ -15,56 +17,78 @@ struct ScheduledTokens {
   Sequence* sequence = nullptr;
   std::int64_t count = 0;
   /// The run ends at the sequence's last token: the step samples the next one.
-  bool wants_logits = false;
+  bool reaches_end = false;
 };
 
 /// What one step computes. Plain data.
-using ScheduledStep = std::vector<ScheduledTokens>;
+struct ScheduledStep {
+  std::vector<BlockCopy> copies;  ///< to be made first
+  std::vector<ScheduledTokens> runs;
+  StepLoad load;
+  std::int64_t decode_rows = 0;  ///< of sequences that are generating
+
+  bool empty() const { return runs.empty(); }
+};
 
 /// Decides which tokens the next forward pass computes: one for every sequence that is
-/// generating, then chunks of prompts, first come first served, up to a budget of rows.
-/// A sequence is admitted when blocks for all it may ever need at a time are free, so that
-/// one that runs always finishes. The blocks of sequences that ended and were kept count as
-/// free: the oldest are given up first.
+/// generating, then chunks of prompts, in the order of priority and arrival, as far as the
+/// budget goes.
+///
+/// Blocks of the KV cache are taken as they are needed. When there are none left, the sequence
+/// of the lowest priority that came last loses its own and waits to be computed again, which
+/// changes nothing in its text. The first in that order always goes on, so that all come to
+/// an end.
+///
+/// Blocks that are full are published under their keys, and a sequence that starts takes over
+/// the longest beginning of its tokens that is known by such keys (prefix cache).
 class Scheduler {
  public:
-  /// batch_tokens: rows of a step at most. max_sequences: running at once.
-  Scheduler(KvPools& pools, std::int64_t batch_tokens, int max_sequences);
-
-  void add(std::unique_ptr<Sequence> sequence);
-  ScheduledStep schedule();
-  /// Removes sequences that have `finished` set and gives their blocks back, or keeps them.
-  void remove_finished();
-  /// Forgets a sequence that was kept; unknown ids are ignored.
-  void release(SequenceId id);
-
-  Sequence* find(SequenceId id);
-  bool idle() const { return waiting_.empty() && running_.empty(); }
-  std::size_t num_running() const { return running_.size(); }
-  std::size_t num_waiting() const { return waiting_.size(); }
-  std::size_t num_kept() const { return kept_.size(); }
-
- private:
-  /// The KV cache of a sequence that ended.
-  struct Kept {
-    SequenceId id;
-    std::vector<TokenId> tokens;  ///< those in the cache
-    SequenceBlocks blocks;
+  struct Options {
+    std::int64_t batch_tokens = 512;  ///< rows of a step at most
+    int max_sequences = 1;            ///< running at once
+    bool prefix_cache = false;
+  };
+  struct Counters {
+    std::uint64_t prefix_query_tokens = 0, prefix_hit_tokens = 0;
+    std::uint64_t preemptions = 0, recomputed_tokens = 0;
   };
 
-  void admit();
-  /// Moves what the sequence can use of the kept one it continues.
-  void take_over(Sequence& sequence);
-  void keep(Sequence& sequence);
-  /// Gives up kept sequences until there is room for all that `sequence` may need.
-  bool make_room(Sequence& sequence);
+  Scheduler(KvPools& pools, const Options& options);
+
+  void add(std::unique_ptr<Sequence> sequence);
+  /// Another choice of a sequence that runs, whose place was kept free.
+  void add_choice(std::unique_ptr<Sequence> sequence);
+  /// An empty step only when there is nothing to do.
+  ScheduledStep schedule(const StepBudget& budget);
+  /// The step was computed.
+  void commit(const ScheduledStep& step);
+  /// Removes sequences that have `finished` set and gives their blocks back.
+  void remove_finished();
+
+  /// All sequences of the request.
+  void for_each(RequestId id, const std::function<void(Sequence&)>& visit);
+  bool idle() const { return waiting_.empty() && running_.empty(); }
+  std::size_t num_running() const { return running_.size(); }
+  const WaitingQueue& waiting() const { return waiting_; }
+  const Counters& counters() const { return counters_; }
+  /// Of the slots of the KV cache in use, those that hold nothing.
+  double waste() const;
+
+ private:
+  /// Sequences that run or will, with the choices to come.
+  std::size_t places_taken() const;
+  bool admit();
+  void preempt_last(ScheduledStep& step);
+  bool take(Sequence& sequence, std::int64_t count, ScheduledStep& step);
+  void schedule_decodes(ScheduledStep& step);
+  void schedule_prompts(ScheduledStep& step, const StepBudget& budget);
+  void extend_prompts(ScheduledStep& step, std::int64_t rows);
 
   KvPools& pools_;
-  std::int64_t batch_tokens_;
-  std::size_t max_sequences_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
-  std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of admission
-  std::deque<Kept> kept_;                           ///< oldest first
+  Options options_;
+  WaitingQueue waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;  ///< in order: the last is preempted first
+  Counters counters_;
 };
 
 }  // namespace ridgeline

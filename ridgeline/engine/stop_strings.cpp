@@ -31,24 +31,24 @@ void StopStrings::Matcher::advance(char byte) {
 }
 
 StopStrings::Output StopStrings::push(std::string_view text) {
-  if (stopped_) return {.emit = {}, .stopped = true};
+  if (stopped_) return {.emit = {}, .stopped = true, .stop = {}};
   for (std::size_t i = 0; i < text.size(); ++i) {
-    std::size_t stop_length = 0;
+    std::string_view stop;
     for (Matcher& matcher : matchers_) {
       matcher.advance(text[i]);
-      if (matcher.is_complete()) stop_length = std::max(stop_length, matcher.pattern.size());
+      if (matcher.is_complete() && matcher.pattern.size() > stop.size()) stop = matcher.pattern;
     }
-    if (stop_length == 0) continue;
+    if (stop.empty()) continue;
     // held_ + text[0, i] ends with the stop string, which may begin in held_.
     stopped_ = true;
-    Output output{.emit = std::exchange(held_, {}), .stopped = true};
+    Output output{.emit = std::exchange(held_, {}), .stopped = true, .stop = std::string(stop)};
     output.emit.append(text.substr(0, i + 1));
-    output.emit.resize(output.emit.size() - stop_length);
+    output.emit.resize(output.emit.size() - stop.size());
     return output;
   }
   std::size_t held = 0;
   for (const Matcher& matcher : matchers_) held = std::max(held, matcher.matched);
-  Output output{.emit = std::exchange(held_, {}), .stopped = false};
+  Output output{.emit = std::exchange(held_, {}), .stopped = false, .stop = {}};
   output.emit.append(text);
   held_ = output.emit.substr(output.emit.size() - held);
   output.emit.resize(output.emit.size() - held);

@@ -21,6 +21,7 @@ class StopStrings {
   struct Output {
     std::string emit;      ///< certain to lie before any stop string
     bool stopped = false;  ///< a stop string is complete; nothing follows
+    std::string stop{};    ///< that one
   };
   /// Time is linear in the text times the number of stop strings.
   Output push(std::string_view text);

@@ -166,6 +166,8 @@ class Backend {
   virtual Result<std::size_t> kv_block_bytes(const KvCacheShape& shape, int group = 0) const = 0;
   /// Errors: a type without a kernel; more windows than kMaxKvGroups; too little memory.
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) = 0;
+  /// Copies a block's K and V in all layers of the group.
+  virtual void copy_kv_block(KvCache& cache, int group, std::int32_t from, std::int32_t to) = 0;
 
   /// Workspace for batches of up to `max_rows` rows, inputs of up to `max_cols`
   /// columns and sequences of up to `max_positions`. Called once, before any operation.

@@ -28,11 +28,9 @@ class RandomStreams {
 
   int count() const { return static_cast<int>(blocks_.size()); }
 
-  /// Room for `positions` of every stream, or false.
-  bool reserve(std::int64_t positions) {
-    reserved_ = std::max(reserved_, positions);
-    return std::ranges::all_of(
-        blocks_, [&](SequenceBlocks& b) { return b.reserve(reserved_, engine_.batch_tokens()); });
+  /// Whether there is room for `positions` of every stream.
+  bool could_hold(std::int64_t positions) const {
+    return engine_.kv_pools().could_hold(positions, engine_.batch_tokens(), count());
   }
   /// Brings all to `depth` positions at least; false if they were there.
   bool fill_to(std::int64_t depth) {
@@ -46,7 +44,6 @@ class RandomStreams {
     // Back to the depth: what layers with a window had given up comes back with other contents,
     // which take as long.
     for (SequenceBlocks& b : blocks_) b.truncate(work.depth);
-    RIDGELINE_CHECK(reserve(reserved_));
     for (const Pass& pass : passes_of(work, engine_.batch_tokens())) forward(pass);
     filled_ = std::max(filled_, work.depth + work.tokens);
   }
@@ -60,7 +57,7 @@ class RandomStreams {
         batch_.tokens.push_back(
             static_cast<TokenId>(random_() % static_cast<unsigned>(engine_.config().vocab_size)));
       SequenceBlocks& blocks = blocks_[static_cast<std::size_t>(part.stream)];
-      blocks.advance(part.position, part.position + part.rows);
+      RIDGELINE_CHECK(blocks.advance(part.position, part.position + part.rows));
       batch_.slices.push_back(
           {first, static_cast<std::int32_t>(part.rows), part.position, blocks.tables()});
       if (part.logits)
@@ -76,7 +73,6 @@ class RandomStreams {
 
   Engine& engine_;
   std::vector<SequenceBlocks> blocks_;
-  std::int64_t reserved_ = 0;
   std::vector<float> logits_;
   Batch batch_;
   std::int64_t filled_ = 0;
@@ -84,12 +80,12 @@ class RandomStreams {
 };
 
 /// Room for every stream in the context and the KV pool.
-Status reserve(RandomStreams& streams, const Engine& engine, std::int64_t positions) {
+Status check_room(const RandomStreams& streams, const Engine& engine, std::int64_t positions) {
   if (positions > engine.context())
     return fail(
         fmt::format("the benchmark needs {} positions, but the context holds {} (--ctx-size)",
                     positions, engine.context()));
-  if (!streams.reserve(positions))
+  if (!streams.could_hold(positions))
     return fail(fmt::format("the KV pool has no room for {} streams of {} positions (--kv-memory)",
                             streams.count(), positions));
   return {};
@@ -139,7 +135,7 @@ Result<std::vector<Measurement>> benchmark_model(Engine& engine, const ModelCost
       streams.reset();  // gives its blocks back first
       streams = std::make_unique<RandomStreams>(engine, work.streams);
     }
-    RIDGELINE_TRY_STATUS(reserve(*streams, engine, work.depth + work.tokens));
+    RIDGELINE_TRY_STATUS(check_room(*streams, engine, work.depth + work.tokens));
     Measurement line;
     line.work = work;
     line.cost = cost.of(passes_of(work, engine.batch_tokens()));

@@ -11,7 +11,6 @@
 namespace ridgeline {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 double seconds_between(Clock::time_point from, Clock::time_point to) {
@@ -41,10 +40,6 @@ std::optional<std::string> text_at(const Json& object, const char* key) {
 
 Conversation::Conversation(Engine& engine, ChatTemplate chat_template)
     : engine_(engine), template_(std::move(chat_template)) {}
-
-Conversation::~Conversation() {
-  if (parked_) engine_.release(*parked_);
-}
 
 void Conversation::set_variable(const std::string& name, std::string json) {
   std::erase_if(variables_, [&](const auto& v) { return v.first == name; });
@@ -113,13 +108,9 @@ Result<AnswerStats> Conversation::answer(const SamplingParams& params,
     if (!piece.answer.empty()) on_piece({piece.answer, false});
   };
 
-  CacheUse cache;
-  cache.keep = true;
-  cache.continue_from = parked_.value_or(0);
   const auto start = Clock::now();
   auto first = start;
-  RIDGELINE_TRY(const SequenceId id, engine_.submit(tokens, params, cache));
-  parked_ = id;
+  RIDGELINE_TRY(const RequestId id, engine_.submit(tokens, params));
   text_ = prompt;
   tokens_ = std::move(tokens);
   StreamingDetokenizer spelling(engine_.tokenizer(), /*render_special=*/true);

@@ -29,14 +29,13 @@ struct AnswerStats {
   FinishReason finish_reason = FinishReason::kStop;
 };
 
-/// Several turns with one model. Between them the sequence stays in the KV cache: a turn
-/// computes only what its prompt does not share with the conversation so far. The tokens
+/// Several turns with one model. With an engine that has a prefix cache a turn computes only
+/// what its prompt does not share with the conversation so far, to the block. The tokens
 /// of earlier answers are kept as they were sampled, so that spelling them anew cannot
 /// change them.
 class Conversation {
  public:
   Conversation(Engine& engine, ChatTemplate chat_template);
-  ~Conversation();
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;
 
@@ -78,8 +77,7 @@ class Conversation {
   std::vector<std::pair<std::string, std::string>> variables_;
   std::vector<ChatMessage> messages_;
 
-  // What is in the KV cache.
-  std::optional<SequenceId> parked_;
+  // What was computed last, and is in the prefix cache.
   std::string text_;             ///< prompt and answer, special tokens written out
   std::vector<TokenId> tokens_;  ///< of text_
 };

@@ -36,7 +36,6 @@ class Scorer {
       return fail(fmt::format("a sequence of {} tokens does not fit the context of {}", length,
                               engine_.context()));
     SequenceBlocks blocks(engine_.kv_pools());
-    RIDGELINE_CHECK(blocks.reserve(length, engine_.batch_tokens()));
     // The last token predicts nothing that is known.
     const std::int64_t inputs = length - 1;
     for (std::int64_t begin = 0; begin < inputs; begin += engine_.batch_tokens())
@@ -59,7 +58,7 @@ class Scorer {
  private:
   Status score_chunk(const EvalWindow& window, SequenceBlocks& blocks, std::int64_t begin,
                      std::int64_t end) {
-    blocks.advance(begin, end);
+    RIDGELINE_CHECK(blocks.advance(begin, end));
     Batch batch;
     batch.tokens.assign(window.tokens.begin() + begin, window.tokens.begin() + end);
     batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks.tables()}};

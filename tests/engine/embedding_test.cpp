@@ -153,21 +153,36 @@ TEST_F(Embedding, WhatCannotBeEmbeddedIsASentence) {
                 "and not computed");
 }
 
-TEST_F(Embedding, RunningSequencesKeepTheirBlocks) {
+// In chunks beside a text that is being written, and for both what they are alone.
+TEST_F(Embedding, RunsBesideGeneration) {
   const auto llama = decoder();
   ASSERT_NE(llama, nullptr);
-  const auto before = llama->embed(random_ids(30, 1));
-  SamplingParams endless;
-  endless.ignore_eos = true;
-  ASSERT_TRUE(llama->submit(random_ids(20, 2), endless));
+  const auto alone = llama->embed(random_ids(90, 1));
+  ASSERT_TRUE(alone) << alone.error().message;
+  SamplingParams params;
+  params.ignore_eos = true;
+  params.max_tokens = 20;
+  std::vector<TokenId> text, beside;
+  ASSERT_TRUE(llama->generate(random_ids(20, 2), params,
+                              [&](const TokenEvent& e) { text.push_back(*e.token); }));
+
+  const auto id = llama->submit(random_ids(20, 2), params);
+  ASSERT_TRUE(id);
   llama->step();
-  const auto busy = llama->embed(random_ids(30, 1));
-  ASSERT_FALSE(busy);
-  EXPECT_NE(busy.error().message.find("in use by other sequences"), std::string::npos);
-  llama->cancel(1);
-  const auto after = llama->embed(random_ids(30, 1));
-  ASSERT_TRUE(before && after);
-  EXPECT_EQ(*before, *after);
+  Request request;
+  request.prompt = random_ids(90, 1);
+  request.embed.emplace();
+  ASSERT_TRUE(llama->submit(request));
+  std::vector<float> embedding;
+  beside.push_back(text.front());
+  while (!llama->idle())
+    for (TokenEvent& e : llama->step())
+      if (e.request == *id)
+        beside.push_back(*e.token);
+      else
+        embedding = std::move(e.embedding);
+  EXPECT_EQ(beside, text);
+  EXPECT_EQ(embedding, *alone);
 }
 
 }  // namespace

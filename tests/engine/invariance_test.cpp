@@ -47,9 +47,7 @@ class Runner {
 
   struct Sequence {
     explicit Sequence(Runner& runner, std::vector<std::int32_t> ids)
-        : tokens(std::move(ids)), blocks(*runner.pools_) {
-      EXPECT_TRUE(blocks.reserve(static_cast<std::int64_t>(tokens.size()), kMaxRows));
-    }
+        : tokens(std::move(ids)), blocks(*runner.pools_) {}
     std::vector<std::int32_t> tokens;
     SequenceBlocks blocks;
     std::int64_t done = 0;
@@ -61,7 +59,7 @@ class Runner {
     Batch batch;
     for (Sequence* s : sequences) {
       const std::int64_t n = std::min(count, static_cast<std::int64_t>(s->tokens.size()) - s->done);
-      s->blocks.advance(s->done, s->done + n);
+      EXPECT_TRUE(s->blocks.advance(s->done, s->done + n));
       batch.slices.push_back({static_cast<std::int32_t>(batch.rows()), static_cast<std::int32_t>(n),
                               s->done, s->blocks.tables()});
       batch.tokens.insert(batch.tokens.end(), s->tokens.begin() + s->done,

@@ -92,14 +92,13 @@ std::string model_path(const std::string& name, const json& record, std::string&
 std::vector<TokenId> greedy(Engine& engine, std::vector<TokenId> tokens, std::size_t count) {
   const std::size_t prompt = tokens.size();
   SequenceBlocks blocks(engine.kv_pools());
-  EXPECT_TRUE(
-      blocks.reserve(static_cast<std::int64_t>(prompt + count), static_cast<std::int64_t>(prompt)));
   std::vector<float> logits(static_cast<std::size_t>(engine.config().vocab_size));
   std::size_t done = 0;
   while (tokens.size() < prompt + count) {
     Batch batch;
     batch.tokens.assign(tokens.begin() + static_cast<std::ptrdiff_t>(done), tokens.end());
-    blocks.advance(static_cast<std::int64_t>(done), static_cast<std::int64_t>(tokens.size()));
+    EXPECT_TRUE(
+        blocks.advance(static_cast<std::int64_t>(done), static_cast<std::int64_t>(tokens.size())));
     batch.slices = {{0, static_cast<std::int32_t>(batch.rows()), static_cast<std::int64_t>(done),
                      blocks.tables()}};
     batch.logit_rows = {static_cast<std::int32_t>(batch.rows() - 1)};

@@ -1,138 +1,314 @@
-// Admission and the blocks of windowed groups, without a model.
+// Scheduler and pools without a model: tokens come from a hash of the text so far, and a cache
+// that remembers which text stands in each slot of each block checks what every row would see.
 
 #include "ridgeline/engine/scheduler.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
 #include <random>
 
-#include "ridgeline/engine/kv_plan.h"
-#include "ridgeline/model/model_file.h"
-#include "tests/support/random_model.h"
+#include "ridgeline/engine/sequence_output.h"
 
 namespace ridgeline {
 namespace {
 
-class SchedulerTest : public testing::Test {
- protected:
-  static constexpr std::int64_t kBatch = 24, kWindow = 40;
+using Hash = std::uint64_t;
 
-  void SetUp() override {
-    const std::string path = test::temporary_path("scheduler.gguf");
-    test::write_random_model(path, {});
-    auto file = ModelFile::open(path);
-    ASSERT_TRUE(file) << file.error().message;
-    tokenizer_ = std::move(*file->tokenizer());
-    std::remove(path.c_str());
+Hash extend(Hash hash, TokenId token) {
+  hash = (hash ^ static_cast<Hash>(token + 1)) * 0x9E3779B97F4A7C15ULL;
+  return hash ^ (hash >> 29);
+}
+
+/// What "sampling" makes of a text: the next token, or the end.
+std::optional<TokenId> next_token(const std::vector<TokenId>& tokens, int choice) {
+  Hash hash = static_cast<Hash>(choice) + 1;
+  for (const TokenId token : tokens) hash = extend(hash, token);
+  if (hash % 61 == 0) return std::nullopt;
+  return static_cast<TokenId>(hash % 7);
+}
+
+std::vector<TokenId> text_alone(std::vector<TokenId> tokens, std::int64_t limit, int choice) {
+  while (static_cast<std::int64_t>(tokens.size()) < limit) {
+    const auto token = next_token(tokens, choice);
+    if (!token) break;
+    tokens.push_back(*token);
+  }
+  return tokens;
+}
+
+class World {
+ public:
+  World(std::vector<std::int64_t> windows, std::vector<int> blocks, Scheduler::Options options)
+      : windows_(std::move(windows)),
+        pools_(windows_, blocks),
+        options_(options),
+        scheduler_(pools_, options),
+        slots_(windows_.size()) {
+    for (std::size_t g = 0; g < slots_.size(); ++g)
+      slots_[g].resize(static_cast<std::size_t>(blocks[g]));
   }
 
-  std::unique_ptr<Sequence> sequence(SequenceId id, std::vector<TokenId> prompt, std::int64_t limit,
-                                     CacheUse use = {}) {
-    auto s = std::make_unique<Sequence>(id, std::move(prompt), SamplingParams{}, limit, pools_,
-                                        *tokenizer_);
-    s->cache_use = use;
-    return s;
+  RequestId add(std::vector<TokenId> prompt, std::int64_t limit, int choices = 1, int priority = 0,
+                std::uint64_t tenant = 0) {
+    const RequestId id = ++last_;
+    auto s = std::make_unique<Sequence>(id, prompt, limit, pools_);
+    s->arrival = id;
+    s->priority = priority;
+    s->tenant = tenant;
+    s->choices_to_come = choices - 1;
+    scheduler_.add(std::move(s));
+    requests_[id] = {std::move(prompt), limit, choices};
+    return id;
   }
-  static std::vector<TokenId> tokens(std::size_t count) {
-    std::vector<TokenId> ids(count);
-    for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>(i * 7 % 300);
-    return ids;
+  void cancel(RequestId id) {
+    scheduler_.for_each(id, [](Sequence& s) { s.finished = FinishReason::kCancelled; });
+    scheduler_.remove_finished();
+    requests_.erase(id);
   }
-  /// Runs all to their ends; returns the most blocks of the windowed group that were in use.
-  int run(Scheduler& scheduler) {
-    int most = 0;
-    while (!scheduler.idle()) {
-      const ScheduledStep step = scheduler.schedule();
-      EXPECT_FALSE(step.empty());
-      if (step.empty()) return most;
-      std::int64_t rows = 0;
-      for (const ScheduledTokens& t : step) {
-        Sequence& s = *t.sequence;
-        rows += t.count;
-        // Every position that the rows see has a block of its own.
-        const KvBlockTables tables = s.blocks.tables();
-        const std::int64_t end = s.num_computed_tokens + t.count;
-        for (std::int64_t p = std::max<std::int64_t>(0, s.num_computed_tokens - kWindow + 1);
-             p < end; ++p)
-          EXPECT_NE(tables[1][static_cast<std::size_t>(p / kKvBlockTokens)], kNoBlock);
-        EXPECT_GE(static_cast<std::int64_t>(tables[0].size()) * kKvBlockTokens, end);
-        s.num_computed_tokens = end;
-        if (!t.wants_logits) continue;
-        if (s.total_tokens() < s.max_total_tokens) s.tokens.push_back(1);
-        if (s.total_tokens() >= s.max_total_tokens) s.finished = FinishReason::kLength;
-      }
-      EXPECT_LE(rows, kBatch);
-      most = std::max(most, pools_.pool(1).capacity() - pools_.pool(1).available());
-      scheduler.remove_finished();
+
+  /// One step; the cache's contents are checked and every finished text is held against the one
+  /// that the request would have alone.
+  ScheduledStep step(const StepBudget& budget) {
+    ScheduledStep step = scheduler_.schedule(budget);
+    EXPECT_EQ(step.empty(), scheduler_.idle());
+    for (const BlockCopy& c : step.copies) {
+      auto& group = slots_[static_cast<std::size_t>(c.group)];
+      group[static_cast<std::size_t>(c.to)] = group[static_cast<std::size_t>(c.from)];
     }
-    return most;
+    std::int64_t rows = 0;
+    for (const ScheduledTokens& run : step.runs) {
+      rows += run.count;
+      compute(*run.sequence, run.count);
+    }
+    EXPECT_LE(rows, budget.rows);
+    EXPECT_EQ(rows, step.load.rows);
+    EXPECT_LE(static_cast<int>(scheduler_.num_running()), options_.max_sequences);
+    scheduler_.commit(step);
+    for (const ScheduledTokens& run : step.runs)
+      if (run.reaches_end) sample(*run.sequence);
+    scheduler_.remove_finished();
+    return step;
+  }
+  void run_to_end(const StepBudget& budget) {
+    while (!scheduler_.idle() && !testing::Test::HasFailure()) step(budget);
   }
 
-  std::unique_ptr<Tokenizer> tokenizer_;
-  KvPools pools_{{0, kWindow}, {200, 10}};
+  std::map<RequestId, int> ended;  ///< choices
+  std::vector<RequestId> order;    ///< of the requests' ends
+  KvPools& pools() { return pools_; }
+  Scheduler& scheduler() { return scheduler_; }
+  std::size_t open() const { return requests_.size(); }
+  RequestId any(std::mt19937& random) const {
+    return std::next(requests_.begin(), static_cast<std::ptrdiff_t>(random() % requests_.size()))
+        ->first;
+  }
+
+ private:
+  struct Pending {
+    std::vector<TokenId> prompt;
+    std::int64_t limit;
+    int choices;
+  };
+
+  void compute(const Sequence& s, std::int64_t count) {
+    const std::int64_t begin = s.num_computed_tokens, end = begin + count;
+    std::vector<Hash> prefix(static_cast<std::size_t>(end));
+    Hash hash = 0;
+    for (std::int64_t p = 0; p < end; ++p)
+      prefix[static_cast<std::size_t>(p)] = hash =
+          extend(hash, s.tokens[static_cast<std::size_t>(p)]);
+    const KvBlockTables tables = s.blocks.tables();
+    for (std::size_t g = 0; g < slots_.size(); ++g) {
+      const auto table = tables[static_cast<int>(g)];
+      const auto slot = [&](std::int64_t p) -> Hash& {
+        const BlockId id = table[static_cast<std::size_t>(p / kKvBlockTokens)];
+        return slots_[g][static_cast<std::size_t>(id)]
+                     [static_cast<std::size_t>(p % kKvBlockTokens)];
+      };
+      for (std::int64_t p = begin; p < end; ++p) slot(p) = prefix[static_cast<std::size_t>(p)];
+      const std::int64_t window = windows_[g];
+      for (std::int64_t p = window > 0 ? std::max<std::int64_t>(0, begin - window + 1) : 0; p < end;
+           ++p)
+        ASSERT_EQ(slot(p), prefix[static_cast<std::size_t>(p)])
+            << "request " << s.request << " position " << p << " group " << g;
+    }
+  }
+
+  void sample(Sequence& s) {
+    for (int choice = 1; choice <= s.choices_to_come; ++choice) {
+      auto other = std::make_unique<Sequence>(s, choice);
+      accept(*other);
+      scheduler_.add_choice(std::move(other));
+    }
+    s.choices_to_come = 0;
+    accept(s);
+  }
+  void accept(Sequence& s) {
+    const auto token = next_token(s.tokens, s.choice);
+    if (token) s.tokens.push_back(*token);
+    if (token && s.total_tokens() < s.max_total_tokens) return;
+    s.finished = FinishReason::kStop;
+    const Pending& request = requests_.at(s.request);
+    EXPECT_EQ(s.tokens, text_alone(request.prompt, request.limit, s.choice));
+    if (++ended[s.request] == request.choices) {
+      requests_.erase(s.request);
+      order.push_back(s.request);
+    }
+  }
+
+  std::vector<std::int64_t> windows_;
+  KvPools pools_;
+  Scheduler::Options options_;
+  Scheduler scheduler_;
+  std::vector<std::vector<std::array<Hash, kKvBlockTokens>>> slots_;
+  std::map<RequestId, Pending> requests_;
+  RequestId last_ = 0;
 };
 
-TEST_F(SchedulerTest, LongSequencesHoldAWindow) {
-  Scheduler scheduler(pools_, kBatch, 4);
-  for (SequenceId id = 1; id <= 4; ++id)
-    scheduler.add(sequence(id, tokens(200 * id), 200 * id + 50));
-  // Five blocks each: two at a time.
-  EXPECT_EQ(BlockTable::most_blocks(kWindow, 1000, kBatch), 5);
-  EXPECT_EQ(run(scheduler), 10);
-  EXPECT_TRUE(pools_.unused());
+std::vector<TokenId> tokens(std::size_t count, TokenId first = 0) {
+  std::vector<TokenId> ids(count);
+  for (std::size_t i = 0; i < count; ++i)
+    ids[i] = i == 0 ? first : static_cast<TokenId>(i * 7 % 300);
+  return ids;
 }
 
-TEST_F(SchedulerTest, ContinuingGoesBackAsFarAsTheWindowIsHeld) {
-  Scheduler scheduler(pools_, kBatch, 1);
-  SequenceId id = 0;
-  const auto reused = [&](std::size_t common, SequenceId from) {
-    std::vector<TokenId> prompt = tokens(common);
-    prompt.push_back(299);
-    scheduler.add(sequence(++id, std::move(prompt), static_cast<std::int64_t>(common) + 5,
-                           {.keep = true, .continue_from = from}));
-    const ScheduledStep step = scheduler.schedule();
-    const std::int64_t count = step[0].sequence->num_reused_tokens;
-    EXPECT_EQ(step[0].sequence->num_computed_tokens, count);
-    step[0].sequence->finished = FinishReason::kCancelled;
-    step[0].sequence->num_computed_tokens += step[0].count;
-    scheduler.remove_finished();
-    return count;
-  };
-  const auto finish = [&](std::size_t count) {
-    scheduler.add(sequence(++id, tokens(count), static_cast<std::int64_t>(count), {.keep = true}));
-    run(scheduler);
-    EXPECT_EQ(scheduler.num_kept(), 1u);
-    return id;
-  };
-  EXPECT_EQ(reused(300, finish(300)), 300);
-  scheduler.release(id);
-  // The last step began at 288 and saw from 249 on, in block 15: a row at 279 sees from 240 on.
-  EXPECT_EQ(reused(279, finish(300)), 279);
-  scheduler.release(id);
-  EXPECT_EQ(reused(278, finish(300)), 0);
-  scheduler.release(id);
-  EXPECT_TRUE(pools_.unused());
+/// `make soak` sets it: so many times as long.
+int effort() {
+  const char* times = std::getenv("RIDGELINE_TEST_EFFORT");
+  return times == nullptr ? 1 : std::atoi(times);
 }
 
-TEST(KvSizes, ContextsAndPoolsFollowFromWindows) {
-  auto backend = create_backend({.threads = 1, .isa = {}, .pin = false});
-  ASSERT_TRUE(backend);
-  KvCacheShape shape{DType::kF16, 3, 1, 32, 0};
-  shape.layer_windows = {0, 100, 100};
-  const auto sizes = KvSizes::of(**backend, shape, 50);
-  ASSERT_TRUE(sizes);
-  constexpr std::uint64_t kLayer = 2 * 32 * 16 * 2;  // bytes of a block in one layer
-  EXPECT_EQ(sizes->blocks(64), (std::vector<int>{4, 4}));
-  // 149 positions from anywhere in a block.
-  EXPECT_EQ(sizes->blocks(16000), (std::vector<int>{1000, 11}));
-  EXPECT_EQ(sizes->bytes(16000), (1000 + 2 * 11) * kLayer);
-  EXPECT_EQ(sizes->tokens_in((1000 + 2 * 11) * kLayer), 16000);
-  EXPECT_EQ(sizes->tokens_in((1000 + 2 * 11) * kLayer - 1), 15984);
-  EXPECT_EQ(sizes->tokens_in(0), 0);
-  EXPECT_EQ(sizes->pools(16000, 3), (std::vector<int>{3000, 33}));
-  EXPECT_EQ(sizes->pools_in((1000 + 2 * 11) * kLayer, 16000, 4), (std::vector<int>{1000, 11}));
-  EXPECT_EQ(sizes->pools_in((5000 + 2 * 22) * kLayer, 16000, 2), (std::vector<int>{5000, 22}));
-  EXPECT_DOUBLE_EQ(sizes->bytes_seen(1000), (1000.0 + 2 * 100) * kLayer / 16);
+// Lengths, priorities, tenants, choices, cancellations, shared prefixes, in pools so small that
+// somebody is preempted all the time.
+TEST(Scheduler, NobodySeesAnothersTextAndEverybodyEnds) {
+  for (const bool prefix_cache : {true, false}) {
+    SCOPED_TRACE(prefix_cache);
+    std::mt19937 random(prefix_cache ? 5 : 6);
+    World world({0, 40}, {26, 20},
+                {.batch_tokens = 24, .max_sequences = 6, .prefix_cache = prefix_cache});
+    CostCurve cost;
+    cost.set(1, 1.0);
+    cost.set(2, 1.2);
+    cost.set(4, 1.5);
+    cost.set_per_attended(0.001);
+    const int steps = 250'000 * effort();
+    std::uint64_t most_choices = 0;
+    for (int step = 0; step < steps && !testing::Test::HasFailure(); ++step) {
+      if (world.open() < 12 && random() % 8 == 0) {
+        const std::size_t common = 16 * (random() % 7);
+        std::vector<TokenId> prompt = tokens(common + 1 + random() % 60);
+        for (std::size_t i = common; i < prompt.size(); ++i)
+          prompt[i] = static_cast<TokenId>(random() % 5);
+        const auto limit = static_cast<std::int64_t>(prompt.size() + 1 + random() % 120);
+        const int choices = random() % 4 == 0 ? 1 + static_cast<int>(random() % 4) : 1;
+        most_choices += choices > 1;
+        world.add(std::move(prompt), limit, choices, static_cast<int>(random() % 3) - 1,
+                  random() % 3);
+      }
+      if (world.open() > 0 && random() % 200 == 0) world.cancel(world.any(random));
+      world.step({.rows = 24,
+                  .cost = random() % 2 == 0 ? &cost : nullptr,
+                  .prefill_share = 0.1 * static_cast<double>(random() % 9)});
+    }
+    world.run_to_end({.rows = 24});
+    EXPECT_EQ(world.open(), 0u);
+    EXPECT_TRUE(world.pools().unused());
+    EXPECT_GT(world.ended.size(), static_cast<std::size_t>(steps / 100));
+    EXPECT_GT(most_choices, 100u);
+    const Scheduler::Counters& counters = world.scheduler().counters();
+    EXPECT_GT(counters.preemptions, static_cast<std::uint64_t>(steps / 1000));
+    EXPECT_EQ(counters.prefix_hit_tokens > 0, prefix_cache);
+  }
+}
+
+TEST(Scheduler, WhoCameFirstIsServedFirst) {
+  World world({0}, {100}, {.batch_tokens = 16, .max_sequences = 1, .prefix_cache = false});
+  const RequestId first = world.add(tokens(30), 40), second = world.add(tokens(5), 6),
+                  urgent = world.add(tokens(50), 60, 1, -1);
+  world.run_to_end({.rows = 16});
+  EXPECT_EQ(world.order, (std::vector<RequestId>{urgent, first, second}));
+}
+
+// One tenant's hundred requests do not hold up the one request of another.
+TEST(Scheduler, TenantsShareEvenly) {
+  World world({0}, {100}, {.batch_tokens = 16, .max_sequences = 1, .prefix_cache = false});
+  for (int i = 0; i < 40; ++i) world.add(tokens(32), 33, 1, 0, 1);
+  for (int i = 0; i < 5; ++i) world.step({.rows = 16});
+  std::vector<RequestId> others;
+  for (int i = 0; i < 5; ++i) others.push_back(world.add(tokens(32), 33, 1, 0, 2));
+  world.run_to_end({.rows = 16});
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const auto at = std::ranges::find(world.order, others[i]) - world.order.begin();
+    EXPECT_LE(at, 2 * static_cast<std::ptrdiff_t>(i) + 6);
+  }
+}
+
+TEST(Scheduler, ALongPromptDoesNotHoldUpOthers) {
+  World world({0}, {600}, {.batch_tokens = 64, .max_sequences = 4, .prefix_cache = false});
+  CostCurve cost;
+  cost.set(1, 1.0);
+  cost.set(2, 1.0);
+  cost.set(4, 1.0);
+  cost.set(8, 2.0);
+  world.add(tokens(3), 300);
+  world.step({.rows = 64, .cost = &cost});
+  const RequestId big = world.add(tokens(4000, 1), 4001), small = world.add(tokens(20, 2), 21);
+  int steps = 0;
+  while (world.order.empty() || (world.order.size() == 1 && world.order[0] != small)) {
+    const ScheduledStep step = world.step({.rows = 64, .cost = &cost, .prefill_share = 0.5});
+    ASSERT_FALSE(step.empty());
+    // Twice the time of the decode alone: 8 rows.
+    EXPECT_LE(step.load.rows, 8);
+    ASSERT_LT(++steps, 20);
+  }
+  world.run_to_end({.rows = 64});
+  EXPECT_NE(std::ranges::find(world.order, big), world.order.end());
+}
+
+TEST(Scheduler, APrefixIsComputedOnce) {
+  World world({0, 40}, {200, 60}, {.batch_tokens = 64, .max_sequences = 4, .prefix_cache = true});
+  const auto first_rows = [&](std::vector<TokenId> prompt) {
+    const auto length = static_cast<std::int64_t>(prompt.size());
+    world.add(std::move(prompt), length + 1);
+    const std::int64_t rows = world.step({.rows = 64}).load.rows;
+    world.run_to_end({.rows = 64});
+    return rows;
+  };
+  EXPECT_EQ(first_rows(tokens(60)), 60);
+  EXPECT_EQ(first_rows(tokens(60)), 60 - 48);
+  EXPECT_EQ(first_rows(tokens(49)), 1);
+  EXPECT_EQ(first_rows(tokens(48)), 16);  // the last token is always computed
+  EXPECT_EQ(first_rows(tokens(60, 1)), 60);
+  // A salt of its own finds nothing.
+  auto salted = std::make_unique<Sequence>(1000, tokens(60), 61, world.pools(), "secret");
+  EXPECT_EQ(salted->keys.keys().size(), 0u);
+  salted->keys.extend(salted->tokens);
+  EXPECT_EQ(salted->blocks.adopt(salted->keys.keys()), 0);
+}
+
+TEST(CostCurve, FollowsItsKnots) {
+  CostCurve cost;
+  EXPECT_FALSE(cost.known());
+  for (int i = 0; i < 4; ++i) cost.set(1 << i, 1.0 + i);
+  EXPECT_DOUBLE_EQ(cost.seconds({1, 0}), 1.0);
+  EXPECT_DOUBLE_EQ(cost.seconds({3, 0}), 2.5);
+  EXPECT_DOUBLE_EQ(cost.seconds({8, 0}), 4.0);
+  EXPECT_DOUBLE_EQ(cost.seconds({80, 0}), 40.0);
+  cost.set_per_attended(0.5);
+  EXPECT_DOUBLE_EQ(cost.seconds({1, 10}), 6.0);
+  EXPECT_EQ(load_of(10, 3).attended, 11 + 12 + 13);
+  cost.set_per_attended(0);
+  EXPECT_EQ(cost.rows_within(3.5, {2, 0}, 0, 100), 4);
+  // What is observed again and again becomes what is expected; one outlier does not.
+  const double before = cost.seconds({4, 0});
+  cost.observe({4, 0}, 1000);
+  EXPECT_LT(cost.seconds({4, 0}), before * 1.2);
+  for (int i = 0; i < 200; ++i) cost.observe({4, 0}, 3.5);
+  EXPECT_NEAR(cost.seconds({4, 0}), 3.5, 0.05);
 }
 
 }  // namespace

@@ -3,11 +3,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <list>
+#include <map>
 #include <random>
 #include <set>
 
 namespace ridgeline {
 namespace {
+
+BlockKey key_of(int n) {
+  BlockKeys keys(std::to_string(n));
+  keys.extend(std::vector<std::int32_t>(16, n));
+  return keys.keys()[0];
+}
 
 TEST(BlockPool, HandsOutEveryBlockOnce) {
   BlockPool pool(100);
@@ -21,153 +29,117 @@ TEST(BlockPool, HandsOutEveryBlockOnce) {
 TEST(BlockPoolDeathTest, CatchesABlockFreedTwice) {
   BlockPool pool(4);
   const BlockId block = pool.allocate();
-  pool.free(block);
-  EXPECT_DEATH(pool.free(block), "internal error");
-  EXPECT_DEATH(pool.free(4), "internal error");
+  pool.release(block);
+  EXPECT_DEATH(pool.release(block), "internal error");
+  EXPECT_DEATH(pool.share(block), "internal error");
+  EXPECT_DEATH(pool.release(4), "internal error");
 }
 
-TEST(BlockTable, TakesAllOrNothing) {
-  BlockPool pool(4);
-  BlockTable table(pool);
-  EXPECT_TRUE(table.reserve(1));
-  EXPECT_EQ(table.blocks().size(), 1u);
-  EXPECT_TRUE(table.reserve(16));  // the same block
-  EXPECT_EQ(table.blocks().size(), 1u);
-  EXPECT_FALSE(table.reserve(65));  // five blocks
-  EXPECT_EQ(table.blocks().size(), 1u);
-  EXPECT_EQ(pool.available(), 3);
-  EXPECT_TRUE(table.reserve(64));
-  EXPECT_EQ(pool.available(), 0);
-  table.clear();
-  EXPECT_EQ(pool.available(), 4);
-}
-
-// Against the plainest model there is: a set of ids per table.
-TEST(BlockPool, RandomTablesNeverShareABlock) {
-  std::mt19937 random(7);
-  BlockPool pool(64);
-  std::vector<BlockTable> tables;
-  tables.reserve(16);
-  for (int i = 0; i < 16; ++i) tables.emplace_back(pool);
-  for (int step = 0; step < 20000; ++step) {
-    BlockTable& table = tables[random() % tables.size()];
-    if (random() % 4 == 0) {
-      table.clear();
-    } else {
-      const std::int64_t tokens = random() % 200;
-      const bool fits =
-          blocks_for(tokens) - static_cast<int>(table.blocks().size()) <= pool.available();
-      EXPECT_EQ(table.reserve(tokens), fits);
-    }
-    std::set<BlockId> used;
-    std::size_t count = 0;
-    for (const BlockTable& t : tables) {
-      used.insert(t.blocks().begin(), t.blocks().end());
-      count += t.blocks().size();
-    }
-    ASSERT_EQ(used.size(), count);
-    ASSERT_EQ(static_cast<int>(count) + pool.available(), pool.capacity());
+TEST(BlockPool, WhatWasUsedLongestAgoIsForgottenFirst) {
+  BlockPool pool(3);
+  std::vector<BlockId> blocks;
+  for (int i = 0; i < 3; ++i) {
+    blocks.push_back(pool.allocate());
+    pool.publish(blocks.back(), key_of(i));
   }
-}
-
-TEST(BlockPool, WhatIsSetAsideIsNotAvailable) {
-  BlockPool pool(4);
-  pool.set_aside(3);
+  for (const int i : {1, 0, 2}) pool.release(blocks[static_cast<std::size_t>(i)]);
+  EXPECT_EQ(pool.cached(), 3);
+  pool.share(blocks[1]);  // used again
+  pool.release(blocks[1]);
+  EXPECT_EQ(pool.allocate(), blocks[0]);
+  EXPECT_EQ(pool.find(key_of(0)), std::nullopt);
+  EXPECT_EQ(pool.allocate(), blocks[2]);
+  EXPECT_EQ(pool.find(key_of(1)), blocks[1]);
+  pool.forget();
+  EXPECT_EQ(pool.find(key_of(1)), std::nullopt);
+  EXPECT_EQ(pool.cached(), 0);
   EXPECT_EQ(pool.available(), 1);
-  pool.free(pool.allocate_set_aside());
-  EXPECT_EQ(pool.available(), 2);
-  pool.set_aside(-2);
-  EXPECT_EQ(pool.available(), 4);
 }
 
-TEST(BlockTable, MostBlocksIsWhatAnyStepNeeds) {
-  EXPECT_EQ(BlockTable::most_blocks(0, 1000, 8), 63);
-  EXPECT_EQ(BlockTable::most_blocks(2000, 1000, 8), 63);
-  EXPECT_EQ(BlockTable::most_blocks(100, 20, 512), 2);
-  for (const std::int64_t window : {1, 2, 15, 16, 17, 100}) {
-    for (const std::int64_t step : {1, 2, 15, 16, 17, 40}) {
-      int most = 0;
-      for (std::int64_t begin = window; begin < window + 64; ++begin)
-        most = std::max(most, blocks_for(begin + step) -
-                                  static_cast<int>((begin - window + 1) / kKvBlockTokens));
-      EXPECT_EQ(BlockTable::most_blocks(window, 4096, step), most) << window << " " << step;
-    }
-  }
-}
-
-// Tables with windows against sets of positions: everything that a row sees has a block, no
-// block belongs to two tables, and what one gives back another gets.
-TEST(BlockTable, RandomSequencesHoldTheirWindows) {
-  std::mt19937 random(23);
-  BlockPool pool(40);
-  const std::int64_t window = 50, most_step = 33;
-  struct Sequence {
-    BlockTable table;
-    std::int64_t at = 0, length = 0;
+// A million steps against the plainest model there is: counts per block, a map of keys, and a
+// list of the free ones.
+TEST(BlockPool, BehavesLikeAListAndAMap) {
+  constexpr int kBlocks = 24, kKeys = 40;
+  std::vector<BlockKey> keys;
+  for (int i = 0; i < kKeys; ++i) keys.push_back(key_of(i));
+  std::mt19937 random(7);
+  BlockPool pool(kBlocks);
+  std::vector<int> users(kBlocks, 0);
+  std::map<BlockId, int> key_by_block;
+  std::list<BlockId> order;  // free ones: empty at the front, cached ones by age behind
+  for (BlockId id = 0; id < kBlocks; ++id) order.push_back(id);
+  const auto find = [&](int key) -> std::optional<BlockId> {
+    for (const auto& [block, k] : key_by_block)
+      if (k == key) return block;
+    return std::nullopt;
   };
-  std::vector<Sequence> sequences;
-  for (int i = 0; i < 9; ++i) sequences.push_back({BlockTable(pool, window)});
-  std::vector<std::set<std::size_t>> owners(40);
-  for (int step = 0; step < 20000; ++step) {
-    const std::size_t index = random() % sequences.size();
-    Sequence& s = sequences[index];
-    if (s.length == 0) {
-      const std::int64_t length = 1 + static_cast<std::int64_t>(random() % 400);
-      const int missing = s.table.blocks_missing(length, most_step);
-      const int before = pool.available();
-      ASSERT_EQ(s.table.reserve(length, most_step), missing <= before);
-      if (missing > before) {
-        ASSERT_EQ(pool.available(), before);
-        s.table.clear();
-        continue;
-      }
-      s.length = length;
-    } else if (random() % 40 == 0) {
-      s.table.clear();
-      s.at = s.length = 0;
-    } else if (random() % 20 == 0) {  // back a little, and on with another length
-      s.at = s.at - std::min<std::int64_t>(s.at, static_cast<std::int64_t>(random() % 30));
-      s.table.truncate(s.at);
-      const bool held = s.table.holds(s.at);
-      bool expected = true;
-      for (std::int64_t p = std::max<std::int64_t>(0, s.at - window + 1); p < s.at; ++p)
-        expected =
-            expected && s.table.blocks()[static_cast<std::size_t>(p / kKvBlockTokens)] != kNoBlock;
-      ASSERT_EQ(held, expected);
-      if (!held || !s.table.reserve(s.length, most_step)) {
-        s.table.clear();
-        s.at = s.length = 0;
-      }
-    } else {
-      const std::int64_t end = std::min(
-          s.length,
-          s.at + 1 + static_cast<std::int64_t>(random() % static_cast<unsigned>(most_step)));
-      if (end == s.at) continue;
-      s.table.advance(s.at, end);
-      for (std::int64_t p = std::max<std::int64_t>(0, s.at - window + 1); p < end; ++p) {
-        const BlockId id = s.table.blocks()[static_cast<std::size_t>(p / kKvBlockTokens)];
-        ASSERT_NE(id, kNoBlock);
-        owners[static_cast<std::size_t>(id)].insert(index);
-      }
-      for (std::int64_t p = 0; p + kKvBlockTokens <= s.at - window + 1; p += kKvBlockTokens)
-        ASSERT_EQ(s.table.blocks()[static_cast<std::size_t>(p / kKvBlockTokens)], kNoBlock);
-      s.at = end;
-    }
-    std::set<BlockId> used;
-    std::size_t count = 0;
-    for (const Sequence& other : sequences)
-      for (const BlockId id : other.table.blocks())
-        if (id != kNoBlock) {
-          used.insert(id);
-          ++count;
+  for (int step = 0; step < 1'000'000; ++step) {
+    const auto block = static_cast<BlockId>(random() % kBlocks);
+    int& count = users[static_cast<std::size_t>(block)];
+    const int key = static_cast<int>(random() % kKeys);
+    switch (random() % 5) {
+      case 0:
+        if (pool.available() > 0) {
+          const BlockId taken = pool.allocate();
+          ASSERT_EQ(taken, order.front());
+          order.pop_front();
+          key_by_block.erase(taken);
+          users[static_cast<std::size_t>(taken)] = 1;
         }
-    ASSERT_EQ(used.size(), count);
-    ASSERT_LE(static_cast<int>(count) + pool.available(), pool.capacity());
+        break;
+      case 1:
+        if (count > 0 || key_by_block.contains(block)) {
+          pool.share(block);
+          if (count++ == 0) order.remove(block);
+        }
+        break;
+      case 2:
+        if (count > 0) {
+          pool.publish(block, keys[static_cast<std::size_t>(key)]);
+          if (!key_by_block.contains(block) && !find(key)) key_by_block[block] = key;
+        }
+        break;
+      default:
+        if (count > 0) {
+          pool.release(block);
+          if (--count == 0) {
+            if (key_by_block.contains(block))
+              order.push_back(block);
+            else
+              order.push_front(block);
+          }
+        }
+    }
+    ASSERT_EQ(pool.find(keys[static_cast<std::size_t>(key)]), find(key));
+    ASSERT_EQ(pool.available(), static_cast<int>(order.size()));
+    ASSERT_EQ(pool.references(block), count);
+    if (step % 64 == 0) {
+      ASSERT_EQ(pool.cached(), std::ranges::count_if(
+                                   order, [&](BlockId id) { return key_by_block.contains(id); }));
+    }
   }
-  // What is set aside keeps the last few blocks from ever being taken.
-  EXPECT_GT(std::ranges::count_if(owners, [](const auto& o) { return o.size() > 1; }), 30);
-  for (Sequence& s : sequences) s.table.clear();
-  EXPECT_EQ(pool.available(), pool.capacity());
+}
+
+TEST(BlockKeys, NameATextFromItsBeginning) {
+  std::vector<std::int32_t> tokens(64);
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
+  BlockKeys at_once, in_parts, salted("a key of its own");
+  at_once.extend(tokens);
+  for (std::size_t n = 0; n <= tokens.size(); ++n) in_parts.extend(std::span(tokens).first(n));
+  salted.extend(tokens);
+  ASSERT_EQ(at_once.keys().size(), 4u);
+  std::set<std::array<std::uint8_t, 32>> different;
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(at_once.keys()[i], in_parts.keys()[i]);
+    different.insert(at_once.keys()[i].digest);
+    different.insert(salted.keys()[i].digest);
+  }
+  EXPECT_EQ(different.size(), 8u);
+  // The same second block behind another first one is something else.
+  tokens[3] = 99;
+  BlockKeys other;
+  other.extend(tokens);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NE(other.keys()[i], at_once.keys()[i]);
 }
 
 }  // namespace

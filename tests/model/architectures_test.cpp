@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "ridgeline/kernels/kernel_table.h"
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/block_table.h"
 #include "ridgeline/model/model.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recipe_model.h"

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/block_table.h"
 #include "ridgeline/model/model.h"
 #include "tests/support/random_model.h"
 

@@ -19,7 +19,7 @@
 #include <thread>
 
 #include "ridgeline/kernels/kernel_table.h"
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/block_table.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/platform/atomic_file.h"
 #include "tests/support/random_model.h"

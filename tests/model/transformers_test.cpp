@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ridgeline/kernels/kernel_table.h"
-#include "ridgeline/kv/block_pool.h"
+#include "ridgeline/kv/block_table.h"
 #include "ridgeline/model/model.h"
 
 namespace ridgeline {

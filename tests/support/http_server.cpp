@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,14 +46,34 @@ std::optional<HttpRequest> read_request(int fd, std::string& buffer) {
     request.headers[name] = head.substr(colon + 2, stop - colon - 2);
     at = stop + 2;
   }
+  const std::size_t length = std::strtoul(request.header("content-length").c_str(), nullptr, 10);
+  while (buffer.size() < length) {
+    char piece[4096];
+    const ssize_t n = ::recv(fd, piece, sizeof piece, 0);
+    if (n <= 0) return std::nullopt;
+    buffer.append(piece, static_cast<std::size_t>(n));
+  }
+  request.body = buffer.substr(0, length);
+  buffer.erase(0, length);
   return request;
 }
 
 std::string head_of(const HttpReply& reply) {
   std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " Status\r\n";
   for (const auto& [name, value] : reply.headers) head += name + ": " + value + "\r\n";
+  if (!reply.pieces.empty()) return head + "Transfer-Encoding: chunked\r\n\r\n";
   const std::uint64_t length = reply.claimed_length.value_or(reply.body.size());
   return head + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+}
+
+bool send_pieces(int fd, const HttpReply& reply) {
+  for (const HttpPiece& piece : reply.pieces) {
+    std::this_thread::sleep_for(piece.delay);
+    char size[32];
+    std::snprintf(size, sizeof size, "%zx\r\n", piece.bytes.size());
+    if (!send_all(fd, size + piece.bytes + "\r\n")) return false;
+  }
+  return reply.pieces.empty() || (!reply.breaks_off && send_all(fd, "0\r\n\r\n"));
 }
 
 }  // namespace
@@ -119,6 +140,8 @@ void HttpServer::accept_all() {
       if (fd >= 0) ::close(fd);
       return;
     }
+    const int yes = 1;  // pieces go out one by one
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     connections_.insert(fd);
     threads_.emplace_back([this, fd] { serve(fd); });
   }
@@ -134,8 +157,9 @@ void HttpServer::serve(int fd) {
     const HttpReply reply = handler_(*request);
     if (reply.is_silent) break;
     const bool whole = !reply.body_sent;
-    if (!send_all(
-            fd, head_of(reply) + reply.body.substr(0, reply.body_sent.value_or(reply.body.size()))))
+    if (!send_all(fd, head_of(reply) +
+                          reply.body.substr(0, reply.body_sent.value_or(reply.body.size()))) ||
+        !send_pieces(fd, reply))
       break;
     char ignored = 0;
     if (reply.stalls) ::recv(fd, &ignored, 1, 0);

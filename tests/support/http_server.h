@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,10 +17,17 @@ namespace ridgeline::test {
 struct HttpRequest {
   std::string path, query;                     ///< as they came, still encoded
   std::map<std::string, std::string> headers;  ///< names in lower case
+  std::string body = {};
 
   std::string header(const std::string& name) const;
   /// "bytes=5-9": 5 and 9.
   std::optional<std::pair<std::uint64_t, std::uint64_t>> range() const;
+};
+
+/// Some of a body, and how long the server thinks before it.
+struct HttpPiece {
+  std::chrono::microseconds delay{0};
+  std::string bytes;
 };
 
 /// What a server says, and how it fails on the way.
@@ -29,8 +37,11 @@ struct HttpReply {
   std::string body = {};
   std::optional<std::uint64_t> claimed_length = {};  ///< in Content-Length, other than the body's
   std::optional<std::size_t> body_sent = {};         ///< bytes of the body, and no more
-  bool stalls = false;     ///< then says nothing until the client has gone; else hangs up
-  bool is_silent = false;  ///< hangs up without a word
+  /// In place of the body, if there are any: what is sent as it is said, in chunks.
+  std::vector<HttpPiece> pieces = {};
+  bool breaks_off = false;  ///< hangs up behind the pieces, without the last chunk
+  bool stalls = false;      ///< then says nothing until the client has gone; else hangs up
+  bool is_silent = false;   ///< hangs up without a word
 };
 
 /// An HTTP/1.1 server on 127.0.0.1, with a thread for each connection. It does as it is

@@ -186,6 +186,17 @@ Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvCacheShape& s
                                       std::move(storage));
 }
 
+void CpuBackend::copy_kv_block(KvCache& cache, int group, std::int32_t from, std::int32_t to) {
+  auto& blocks = static_cast<CpuKvCache&>(cache);
+  for (int layer = 0; layer < blocks.shape().layers; ++layer) {
+    if (blocks.group(layer) != group) continue;
+    std::byte* first = blocks.k(layer, 0);
+    std::memcpy(first + blocks.block_stride() * static_cast<std::size_t>(to),
+                first + blocks.block_stride() * static_cast<std::size_t>(from),
+                blocks.block_stride());
+  }
+}
+
 Status CpuBackend::reserve(const Limits& limits) {
   limits_ = limits;
   for (ActivationFormat format : used_formats_) {

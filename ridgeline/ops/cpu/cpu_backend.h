@@ -99,6 +99,7 @@ class CpuBackend final : public Backend {
   Result<std::unique_ptr<DeviceBuffer>> upload_floats(std::span<const float> values) override;
   Result<std::size_t> kv_block_bytes(const KvCacheShape& shape, int group) const override;
   Result<std::unique_ptr<KvCache>> make_kv_cache(const KvCacheShape& shape) override;
+  void copy_kv_block(KvCache& cache, int group, std::int32_t from, std::int32_t to) override;
   Status reserve(const Limits& limits) override;
   std::size_t workspace_bytes() const override;
 

@@ -1,0 +1,175 @@
+// From a model's file to an engine: what is allocated, and how large.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/engine/engine.h"
+#include "ridgeline/model/model_file.h"
+#include "ridgeline/platform/topology.h"
+#include "ridgeline/tensor/kv_block.h"
+
+namespace ridgeline {
+namespace {
+
+/// Rows of logits that one head() call computes at least.
+constexpr std::int64_t kLogitRows = 16;
+
+double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+/// Where nobody said how long a context to keep: what the model was trained for, as far
+/// as half of the memory goes.
+std::int64_t choose_context(const EngineOptions& options, const ModelConfig& config,
+                            const KvSizes& sizes) {
+  if (options.context > 0) return options.context;
+  const std::uint64_t budget =
+      options.kv_memory_bytes > 0 ? options.kv_memory_bytes : memory_info().available_bytes / 2;
+  return std::clamp<std::int64_t>(sizes.tokens_in(budget), 1, config.context_length);
+}
+
+/// EngineOptions::kv_share in bytes, of which a small model needs less: every sequence at full
+/// length, and as much again for prefixes.
+std::uint64_t share_of_memory(const EngineOptions& options, const ModelFile& file,
+                              std::int64_t context, const KvSizes& sizes) {
+  std::uint64_t weights = 0;
+  for (const TensorView& tensor : file.checkpoint().tensors()) weights += tensor.bytes;
+  const std::uint64_t available = memory_info().available_bytes;
+  const double share =
+      options.kv_share * static_cast<double>(available - std::min(available, weights));
+  const double enough =
+      2.0 * options.max_sequences * static_cast<double>(sizes.bytes(context));
+  return static_cast<std::uint64_t>(std::min(share, enough));
+}
+
+/// Blocks of each group: from the stated budget, or one context for every sequence.
+Result<std::vector<int>> pool_blocks(const EngineOptions& options, std::int64_t context,
+                                     const KvSizes& sizes) {
+  const std::uint64_t available = memory_info().available_bytes;
+  if (options.kv_memory_bytes == 0) {
+    const std::uint64_t bytes =
+        sizes.bytes(context) * static_cast<std::uint64_t>(options.max_sequences);
+    if (bytes > available)
+      return fail(
+          fmt::format("a context of {} tokens needs {:.0f} MiB of KV cache, but {:.0f} MiB of "
+                      "memory are free; choose a smaller --ctx-size",
+                      context, mebibytes(bytes), mebibytes(available)));
+    return sizes.pools(context, options.max_sequences);
+  }
+  if (options.kv_memory_bytes > available)
+    return fail(fmt::format("--kv-memory of {:.0f} MiB: only {:.0f} MiB of memory are free",
+                            mebibytes(options.kv_memory_bytes), mebibytes(available)));
+  if (options.kv_memory_bytes < sizes.bytes(context))
+    return fail(
+        fmt::format("--kv-memory of {:.1f} MiB holds {} tokens, but a context of {} needs "
+                    "{:.1f} MiB",
+                    mebibytes(options.kv_memory_bytes), sizes.tokens_in(options.kv_memory_bytes),
+                    context, mebibytes(sizes.bytes(context))));
+  return sizes.pools_in(options.kv_memory_bytes, context, options.max_sequences);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
+                                             const EngineOptions& wanted) {
+  EngineOptions options = wanted;
+  RIDGELINE_CHECK(options.max_sequences >= 1 && options.context >= 0);
+  if (options.batch_tokens < options.max_sequences)
+    return fail(fmt::format("--batch-tokens is {}, expected at least {} (one for every sequence)",
+                            options.batch_tokens, options.max_sequences));
+  RIDGELINE_TRY(const ModelFile file,
+                ModelFile::open(path, {.quantize = options.quantize, .rope = options.rope}));
+  RIDGELINE_TRY(const ModelConfig config, file.config());
+
+  if (config.is_encoder && !options.embeds)
+    return fail(
+        fmt::format("{}: a '{}' model turns texts into vectors and writes none; "
+                    "`ridgeline embed -m FILE -p TEXT` runs it",
+                    path, config.architecture));
+
+  std::unique_ptr<Engine> engine(new Engine);
+  RIDGELINE_TRY(engine->defaults_, read_generation_defaults(file.checkpoint()));
+  RIDGELINE_TRY(engine->tokenizer_, file.tokenizer());
+  if (engine->tokenizer_->vocab_size() > config.vocab_size)
+    return fail(
+        fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows", path,
+                    engine->tokenizer_->vocab_size(), config.vocab_size));
+  RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
+
+  KvCacheShape shape = config.kv_shape(options.kv_type);
+  RIDGELINE_TRY(engine->kv_sizes_, KvSizes::of(*engine->backend_, shape, options.batch_tokens));
+  if (options.kv_memory_bytes == 0 && options.kv_share > 0)
+    options.kv_memory_bytes = share_of_memory(
+        options, file, options.context > 0 ? options.context : config.context_length,
+        engine->kv_sizes_);
+  engine->context_ = choose_context(options, config, engine->kv_sizes_);
+  RIDGELINE_TRY(shape.group_blocks, pool_blocks(options, engine->context_, engine->kv_sizes_));
+  engine->batch_tokens_ = std::min(options.batch_tokens,
+                                   std::max<std::int64_t>(engine->context_, options.max_sequences));
+  // An encoder takes each text whole.
+  if (config.is_encoder) engine->batch_tokens_ = engine->context_;
+
+  Model::LoadOptions load;
+  load.max_batch_rows = engine->batch_tokens_;
+  load.max_logit_rows = std::max<std::int64_t>(kLogitRows, options.max_sequences);
+  load.max_positions = engine->context_;
+  load.packed_cache = options.packed_cache;
+  load.progress = options.load_progress;
+  RIDGELINE_TRY(engine->model_, Model::load(file, *engine->backend_, load));
+  RIDGELINE_TRY(engine->kv_cache_, engine->backend_->make_kv_cache(shape));
+  engine->pools_ = std::make_unique<KvPools>(shape.windows(), shape.group_blocks);
+  engine->max_sequences_ = options.max_sequences;
+  engine->prefill_share_ = options.prefill_share;
+  engine->scheduler_ = std::make_unique<Scheduler>(
+      *engine->pools_, Scheduler::Options{.batch_tokens = engine->batch_tokens_,
+                                          .max_sequences = options.max_sequences,
+                                          .prefix_cache = options.prefix_cache});
+
+  std::vector<TokenId> ends;
+  for (TokenId id = 0; id < engine->tokenizer_->vocab_size(); ++id)
+    if (engine->tokenizer_->is_end_of_generation(id)) ends.push_back(id);
+  engine->sampler_ = std::make_unique<Sampler>(config.vocab_size, ends);
+  RIDGELINE_TRY(engine->logits_,
+                Buffer::allocate(static_cast<std::size_t>(load.max_logit_rows) *
+                                     static_cast<std::size_t>(config.vocab_size) * sizeof(float),
+                                 "logits"));
+  engine->logit_rows_ = load.max_logit_rows;
+  if (options.measure_cost) engine->measure_cost();
+  return engine;
+}
+
+/// Steps of 1, 2, 4, ... rows, as far as one takes half a second, and one far into a context.
+void Engine::measure_cost() {
+  constexpr double kLongEnough = 0.5;
+  constexpr std::int64_t kFarRows = 16;
+  const auto run = [&](std::int64_t position, std::int64_t rows) {
+    SequenceBlocks blocks(*pools_);
+    RIDGELINE_CHECK(blocks.advance(0, position + rows));
+    batch_.clear();
+    batch_.tokens.assign(static_cast<std::size_t>(rows), 0);
+    batch_.slices = {{0, static_cast<std::int32_t>(rows), position, blocks.tables()}};
+    batch_.logit_rows = {static_cast<std::int32_t>(rows - 1)};
+    const auto start = Clock::now();
+    model_->forward(batch_, *kv_cache_);
+    model_->head(0, 1, logits(1));
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const auto best = [&](std::int64_t position, std::int64_t rows) {
+    return std::min(run(position, rows), run(position, rows));
+  };
+  const std::int64_t most = std::min(batch_tokens_, context_);
+  double last = 0;
+  run(0, 1);  // pages of weights and workspace
+  for (std::int64_t rows = 1; rows <= most && last < kLongEnough; rows *= 2)
+    cost_.set(rows, last = best(0, rows));
+  // Windowed layers would take blocks for all that is before the window, which is not needed.
+  const std::int64_t far = std::min<std::int64_t>(context_, 2048) - kFarRows;
+  if (far < 512 || kFarRows > most || pools_->groups() > 1 || pools_->window(0) > 0) return;
+  const double difference = best(far, kFarRows) - best(0, kFarRows);
+  const StepLoad near = load_of(0, kFarRows), away = load_of(far, kFarRows);
+  cost_.set_per_attended(std::max(0.0, difference) /
+                         static_cast<double>(away.attended - near.attended));
+}
+
+}  // namespace ridgeline

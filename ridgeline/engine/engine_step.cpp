@@ -1,0 +1,247 @@
+// One step: schedule, forward, sample, commit.
+
+#include <algorithm>
+#include <utility>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/engine/engine.h"
+#include "ridgeline/engine/logprobs.h"
+#include "ridgeline/engine/sequence_output.h"
+
+namespace ridgeline {
+namespace {
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Prompt tokens whose log-probabilities are yet to come.
+bool wants_prompt_logprobs(const Sequence& s) {
+  const auto known = static_cast<std::int64_t>(s.output->prompt_logprobs.size());
+  return s.output->request->prompt_logprobs && known < s.prompt_tokens - 1;
+}
+
+/// Hidden states or logits of more than the last row are wanted.
+bool is_special(const ScheduledTokens& run) {
+  return run.sequence->output->request->embed || wants_prompt_logprobs(*run.sequence);
+}
+
+}  // namespace
+
+std::span<float> Engine::logits(std::int64_t rows) {
+  return {reinterpret_cast<float*>(logits_.data()),
+          static_cast<std::size_t>(rows * config().vocab_size)};
+}
+
+std::vector<TokenEvent> Engine::step() {
+  const auto start = Clock::now();
+  std::vector<TokenEvent> events;
+  expire(start, events);
+  report_ = {};
+  ScheduledStep scheduled = scheduler_->schedule(
+      {.rows = batch_tokens_, .cost = &cost_, .prefill_share = prefill_share_});
+  if (scheduled.empty()) return events;
+  // Rows that are only sampled from come first, so that one head() computes them.
+  std::ranges::stable_partition(scheduled.runs, std::not_fn(is_special));
+  for (const ScheduledTokens& run : scheduled.runs) {
+    RequestSummary& summary = active_.at(run.sequence->request).summary;
+    if (summary.scheduled == Clock::time_point{}) summary.scheduled = start;
+    summary.reused_tokens = run.sequence->num_reused_tokens;
+    summary.preemptions = std::max(summary.preemptions, run.sequence->preemptions);
+  }
+  build_batch(scheduled);
+  for (const BlockCopy& copy : scheduled.copies)
+    backend_->copy_kv_block(*kv_cache_, copy.group, copy.from, copy.to);
+  report_.schedule_seconds = seconds_since(start);
+
+  const auto forward = Clock::now();
+  start_masks(scheduled);
+  if (cost_.known()) report_.predicted_seconds = cost_.seconds(scheduled.load);
+  model_->forward(batch_, *kv_cache_);
+  report_.forward_seconds = seconds_since(forward);
+  report_.decode_rows = scheduled.decode_rows;
+  report_.prefill_rows = scheduled.load.rows - scheduled.decode_rows;
+  commit(scheduled, events);
+  report_.sample_seconds =
+      seconds_since(start) - report_.schedule_seconds - report_.forward_seconds;
+  cost_.observe(scheduled.load, report_.forward_seconds);
+
+  ++counters_.steps;
+  counters_.prompt_tokens += static_cast<std::uint64_t>(report_.prefill_rows);
+  counters_.generation_tokens += static_cast<std::uint64_t>(report_.sampled_tokens);
+  counters_.schedule_seconds += report_.schedule_seconds;
+  counters_.forward_seconds += report_.forward_seconds;
+  counters_.sample_seconds += report_.sample_seconds;
+  return events;
+}
+
+/// Positions of the run whose final hidden states are wanted.
+std::pair<std::int64_t, std::int64_t> Engine::wanted_positions(const ScheduledTokens& run) const {
+  const Sequence& s = *run.sequence;
+  const std::int64_t begin = s.num_computed_tokens, end = begin + run.count;
+  if (const auto& embed = s.output->request->embed) {
+    const Pooling how = pooling(*embed);
+    if (how == Pooling::kCls) return {begin, std::max<std::int64_t>(begin, 1)};
+    if (how == Pooling::kLast) return {std::min(s.prompt_tokens - 1, end), end};
+    return {begin, end};
+  }
+  // A row predicts the token behind it. What a preempted sequence computes again is known.
+  if (wants_prompt_logprobs(s)) {
+    const auto known = static_cast<std::int64_t>(s.output->prompt_logprobs.size());
+    return {std::clamp(known, begin, end), end};
+  }
+  return {run.reaches_end ? end - 1 : end, end};
+}
+
+void Engine::build_batch(const ScheduledStep& step) {
+  batch_.clear();
+  wanted_.clear();
+  for (const ScheduledTokens& run : step.runs) {
+    const Sequence& s = *run.sequence;
+    const auto first_row = static_cast<std::int32_t>(batch_.rows());
+    const auto begin = s.tokens.begin() + s.num_computed_tokens;
+    batch_.tokens.insert(batch_.tokens.end(), begin, begin + run.count);
+    batch_.slices.push_back({first_row, static_cast<std::int32_t>(run.count), s.num_computed_tokens,
+                             s.blocks.tables()});
+    const auto [from, to] = wanted_positions(run);
+    for (std::int64_t p = from; p < to; ++p) {
+      wanted_.push_back({run.sequence, p});
+      batch_.logit_rows.push_back(first_row + static_cast<std::int32_t>(p - s.num_computed_tokens));
+    }
+  }
+}
+
+/// The masks of what will be sampled, while the forward pass runs.
+void Engine::start_masks(const ScheduledStep& step) {
+  std::vector<SequenceOutput*> outputs;
+  for (const ScheduledTokens& run : step.runs)
+    if (run.reaches_end && run.sequence->output->matcher)
+      outputs.push_back(run.sequence->output.get());
+  mask_worker_.start(std::move(outputs));
+}
+
+/// Each wanted row goes where it belongs: into an embedding, a prompt's log-probabilities, or to
+/// the sampler.
+void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) {
+  mask_worker_.wait();
+  scheduler_->commit(step);
+  const auto rows = static_cast<std::int64_t>(wanted_.size());
+  const auto embeds = [&](std::int64_t row) {
+    return wanted_[static_cast<std::size_t>(row)].sequence->output->request->embed.has_value();
+  };
+  for (std::int64_t begin = 0, end; begin < rows; begin = end) {
+    end = begin + 1;
+    while (end < rows && end - begin < logit_rows_ && embeds(end) == embeds(begin)) ++end;
+    embeds(begin) ? add_hidden(begin, end) : use_logits(begin, end, events);
+  }
+  for (const ScheduledTokens& run : step.runs)
+    if (run.sequence->output->request->embed && run.reaches_end)
+      finish_embedding(*run.sequence, events);
+  scheduler_->remove_finished();
+}
+
+void Engine::use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events) {
+  const auto vocab = static_cast<std::size_t>(config().vocab_size);
+  const auto start = Clock::now();
+  const std::span<float> all = logits(end - begin);
+  model_->head(begin, end - begin, all);
+  report_.forward_seconds += seconds_since(start);
+  for (std::int64_t i = begin; i < end; ++i) {
+    const WantedRow& row = wanted_[static_cast<std::size_t>(i)];
+    const std::span<float> values = all.subspan(static_cast<std::size_t>(i - begin) * vocab, vocab);
+    Sequence& s = *row.sequence;
+    if (row.position == s.total_tokens() - 1)
+      sample(s, values, events);
+    else
+      s.output->prompt_logprobs.push_back(
+          token_logprobs(values, s.tokens[static_cast<std::size_t>(row.position + 1)],
+                         *s.output->request->prompt_logprobs));
+  }
+}
+
+/// The next token, and at the end of the prompt those of the other choices, which go on with the
+/// same blocks.
+void Engine::sample(Sequence& s, std::span<float> values, std::vector<TokenEvent>& events) {
+  std::vector<std::unique_ptr<Sequence>> others;
+  const int choices = std::exchange(s.choices_to_come, 0);
+  for (int i = 1; i <= choices; ++i) {
+    others.push_back(std::make_unique<Sequence>(s, s.choice + i));
+    others.back()->output = std::make_unique<SequenceOutput>(*s.output->request, *tokenizer_);
+    others.back()->output->matcher = s.output->matcher;
+    others.back()->output->mask = s.output->mask;
+  }
+  // The sampler changes its logits in place.
+  const std::vector<float> model_logits =
+      others.empty() ? std::vector<float>() : std::vector<float>(values.begin(), values.end());
+  sample_one(s, values, events);
+  for (std::unique_ptr<Sequence>& other : others) {
+    std::ranges::copy(model_logits, values.begin());
+    sample_one(*other, values, events);
+    scheduler_->add_choice(std::move(other));
+  }
+}
+
+void Engine::sample_one(Sequence& s, std::span<float> values, std::vector<TokenEvent>& events) {
+  const Request& request = *s.output->request;
+  TokenEvent event;
+  event.choice = s.choice;
+  if (s.output_tokens() == 0 && s.choice == 0)
+    event.prompt_logprobs = std::move(s.output->prompt_logprobs);
+  if (s.total_tokens() >= s.max_total_tokens) {  // max_tokens is 0: only the prompt was wanted
+    event.finished = s.finished = FinishReason::kLength;
+    return emit(s, std::move(event), events);
+  }
+  // The sampler changes them in place.
+  if (request.logprobs) model_logits_.assign(values.begin(), values.end());
+  if (s.output->matcher) apply_mask(s.output->mask, values);
+  SampleRequest wanted;
+  wanted.logits = values;
+  wanted.history = s.tokens;
+  wanted.output_position = static_cast<std::uint64_t>(s.output_tokens());
+  wanted.choice = static_cast<std::uint32_t>(s.choice);
+  const Result<TokenId> token = sampler_->sample(request.params, wanted);
+  if (!token) {
+    event.text = s.output->detokenizer.finish();
+    event.finished = s.finished = FinishReason::kError;
+    event.error = token.error().message;
+    return emit(s, std::move(event), events);
+  }
+  ++report_.sampled_tokens;
+  if (request.logprobs) event.logprobs = token_logprobs(model_logits_, *token, *request.logprobs);
+  accept(s, *token, event);
+  emit(s, std::move(event), events);
+}
+
+/// Appends the token; what it says, and whether it is the last.
+void Engine::accept(Sequence& s, TokenId token, TokenEvent& event) {
+  const SamplingParams& params = s.output->request->params;
+  StopStrings& stops = s.output->stop_strings;
+  event.token = token;
+  s.tokens.push_back(token);
+  const bool early = s.output_tokens() <= params.min_tokens;
+  if (!early && std::ranges::find(params.stop_token_ids, token) != params.stop_token_ids.end())
+    event.stop_token = token;
+  const bool ends = tokenizer_->is_end_of_generation(token) && !params.ignore_eos && !early;
+  if (s.output->matcher) RIDGELINE_CHECK(s.output->matcher->accept(token) || event.stop_token);
+  if (ends || event.stop_token) {
+    s.finished = FinishReason::kStop;
+  } else {
+    StopStrings::Output out = stops.push(s.output->detokenizer.push(token));
+    event.text = std::move(out.emit);
+    if (out.stopped) {
+      event.stop_string = std::move(out.stop);
+      event.finished = s.finished = FinishReason::kStop;
+      return;
+    }
+    if (s.output->matcher && s.output->matcher->must_end())
+      s.finished = FinishReason::kStop;
+    else if (s.total_tokens() >= s.max_total_tokens)
+      s.finished = FinishReason::kLength;
+  }
+  if (!s.finished) return;
+  event.finished = s.finished;
+  event.text += stops.push(s.output->detokenizer.finish()).emit;
+  event.text += stops.finish();
+}
+
+}  // namespace ridgeline

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ridgeline/engine/request.h"
+#include "ridgeline/engine/stop_strings.h"
+#include "ridgeline/text/grammar/grammar.h"
+#include "ridgeline/text/tokenizer.h"
+
+namespace ridgeline {
+
+/// What becomes of the tokens that a sequence generates, or of its prompt's hidden states.
+struct SequenceOutput {
+  SequenceOutput(const Request& of, const Tokenizer& tokenizer)
+      : request(&of), detokenizer(tokenizer), stop_strings(of.params.stop) {
+    detokenizer.skip(of.prompt);
+  }
+
+  const Request* request;
+  StreamingDetokenizer detokenizer;
+  StopStrings stop_strings;
+  std::optional<GrammarMatcher> matcher;  ///< where the request has a grammar
+  std::vector<std::uint32_t> mask;        ///< by the matcher, of the next token
+  std::vector<TokenLogprobs> prompt_logprobs;  ///< so far, from the prompt's second token on
+  std::vector<double> embedding;               ///< [hidden_size], the sum of the rows that count
+  std::int64_t pooled_rows = 0;                ///< in that sum
+};
+
+}  // namespace ridgeline
