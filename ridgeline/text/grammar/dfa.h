@@ -51,6 +51,8 @@ struct Dfa {
   std::uint32_t step(std::uint32_t state, char32_t code_point) const {
     return next[state * alphabet.count + alphabet.class_of(code_point)];
   }
+  /// Whether a text that gets here belongs, and nothing longer does.
+  bool ends_at(std::uint32_t state) const { return labels[state] != 0 && counts[state] == 1; }
   /// Whether some code point of [low, high] leads on. The range is not empty.
   bool leads_on(std::uint32_t state, char32_t low, char32_t high) const;
   /// 0 where it does not belong.
