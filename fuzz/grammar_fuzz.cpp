@@ -37,10 +37,14 @@ std::shared_ptr<const GrammarVocabulary> vocabulary() {
 
 Result<Grammar::Ptr> compile(char kind, std::string_view source) {
   switch (kind) {
-    case 's': return Grammar::from_json_schema(source);
-    case 'r': return Grammar::from_regex(source);
-    case 'g': return Grammar::from_gbnf(source);
-    default: return Grammar::free_text_until(source);
+    case 's':
+      return Grammar::from_json_schema(source);
+    case 'r':
+      return Grammar::from_regex(source);
+    case 'g':
+      return Grammar::from_gbnf(source);
+    default:
+      return Grammar::free_text_until(source);
   }
 }
 

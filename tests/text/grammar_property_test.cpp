@@ -21,14 +21,45 @@ using nlohmann::json;
 std::vector<std::string> awkward_pieces() {
   std::vector<std::string> pieces;
   for (int i = 0; i < 256; ++i) pieces.emplace_back(1, static_cast<char>(i));
-  for (const char* piece :
-       {"\": {", "\"}],", "\":", "\":\"", "\", \"", "{\"", "[{\"", "\"}", "}}", "]}", "},", "},{",
-        "[[", "]]", "[]", "{}", "\"\"", "[\"", "\"]", "\",\"", "null", "true", "false", "tru", "e,",
-        "ll", "12", "00", "1.", ".5", "e+", "-1", "0]", "1}", "1,", "\\u", "\\u00", "\\ud83d",
-        "\\ude00", "\\n", "\\\"", "\xC3", "\xA9", "t\xC3\xA9", "\xE4\xB8", "\xB8\xAD", "\xF0\x9F\x98",
-        "\x80\"", "na", "me", "name", "name\":", "kind", "a\":", "b\":", "a\":1,\"", "x\",\"y\":\"",
-        "\"a\":1,\"b\":", "\"b\":\"", "  ", "\n  ", " \"", ", \"", ": ", "    ", "value", "children",
-        "ab", "abc", "aa", "2024-", "-02-29", "alpha", "beta", "n_", "_s", "_s\":"}) {
+  for (const char* piece : {"\": {",        "\"}],",
+                            "\":",          "\":\"",
+                            "\", \"",       "{\"",
+                            "[{\"",         "\"}",
+                            "}}",           "]}",
+                            "},",           "},{",
+                            "[[",           "]]",
+                            "[]",           "{}",
+                            "\"\"",         "[\"",
+                            "\"]",          "\",\"",
+                            "null",         "true",
+                            "false",        "tru",
+                            "e,",           "ll",
+                            "12",           "00",
+                            "1.",           ".5",
+                            "e+",           "-1",
+                            "0]",           "1}",
+                            "1,",           "\\u",
+                            "\\u00",        "\\ud83d",
+                            "\\ude00",      "\\n",
+                            "\\\"",         "\xC3",
+                            "\xA9",         "t\xC3\xA9",
+                            "\xE4\xB8",     "\xB8\xAD",
+                            "\xF0\x9F\x98", "\x80\"",
+                            "na",           "me",
+                            "name",         "name\":",
+                            "kind",         "a\":",
+                            "b\":",         "a\":1,\"",
+                            "x\",\"y\":\"", "\"a\":1,\"b\":",
+                            "\"b\":\"",     "  ",
+                            "\n  ",         " \"",
+                            ", \"",         ": ",
+                            "    ",         "value",
+                            "children",     "ab",
+                            "abc",          "aa",
+                            "2024-",        "-02-29",
+                            "alpha",        "beta",
+                            "n_",           "_s",
+                            "_s\":"}) {
     pieces.emplace_back(piece);
   }
   pieces.emplace_back("a");  // a token's bytes again
@@ -183,7 +214,8 @@ TEST(GrammarProperty, DrawnTextsAreValid) {
 
 // The same of grammars that are no JSON, against what std::regex says.
 TEST(GrammarProperty, DrawnTextsMatch) {
-  for (const char* pattern : {"[a-c]+(,[a-c]+)*", "(ab|a)(c|bcd)*", "-?(0|[1-9][0-9]{0,3})", "a{2,3}b?"}) {
+  for (const char* pattern :
+       {"[a-c]+(,[a-c]+)*", "(ab|a)(c|bcd)*", "-?(0|[1-9][0-9]{0,3})", "a{2,3}b?"}) {
     const auto grammar = Grammar::from_regex(pattern);
     ASSERT_TRUE(grammar.has_value());
     for (unsigned seed = 0; seed < 30; ++seed) {

@@ -40,12 +40,28 @@ std::string refusal(const Result<Grammar::Ptr>& grammar) {
 
 TEST(Grammar, RegexMatchesTheWholeText) {
   // As std::regex, which has ECMAScript's syntax too, sees them.
-  const char* kPatterns[] = {"a", "a|bc", "(a|b)*c", "[a-c]{2,3}", "\\d+(\\.\\d*)?", "[^a-c]+",
-                             "\\w+\\s\\S", "a{2}b{0,2}", "(?:ab)+?c*", "x?y?z?", "[\\-\\]^]", "^ab$",
-                             "a.c", "(a*)*b", "[a\\d-]+", "\\x41\\u0042", "()", "a||b"};
-  const char* kTexts[] = {"", "a", "b", "c", "bc", "abc", "ababc", "aa", "abcb", "12", "3.", "3.25",
-                          "xyz", "xz", "w 1", "aab", "aabb", "aabbb", "-", "]", "^", "ab", "a.c",
-                          "a\nc", "aaab", "9-a", "AB", "dd"};
+  const char* kPatterns[] = {"a",
+                             "a|bc",
+                             "(a|b)*c",
+                             "[a-c]{2,3}",
+                             "\\d+(\\.\\d*)?",
+                             "[^a-c]+",
+                             "\\w+\\s\\S",
+                             "a{2}b{0,2}",
+                             "(?:ab)+?c*",
+                             "x?y?z?",
+                             "[\\-\\]^]",
+                             "^ab$",
+                             "a.c",
+                             "(a*)*b",
+                             "[a\\d-]+",
+                             "\\x41\\u0042",
+                             "()",
+                             "a||b"};
+  const char* kTexts[] = {"",    "a",    "b",    "c",     "bc",   "abc", "ababc",
+                          "aa",  "abcb", "12",   "3.",    "3.25", "xyz", "xz",
+                          "w 1", "aab",  "aabb", "aabbb", "-",    "]",   "^",
+                          "ab",  "a.c",  "a\nc", "aaab",  "9-a",  "AB",  "dd"};
   for (const char* pattern : kPatterns) {
     const auto grammar = Grammar::from_regex(pattern);
     for (const char* text : kTexts) {
@@ -86,7 +102,8 @@ TEST(Grammar, LimitsHold) {
   for (int i = 0; i < 100000; ++i) nested += R"({"not":)";
   std::string wide = R"({"oneOf":[)";
   for (int i = 0; i < 60; ++i) {
-    wide += R"({"type":"object","properties":{"a)" + std::to_string(i) + R"(":{"type":"string"}}},)";
+    wide +=
+        R"({"type":"object","properties":{"a)" + std::to_string(i) + R"(":{"type":"string"}}},)";
   }
   wide.back() = ']';
   wide += '}';
@@ -108,10 +125,13 @@ TEST(Grammar, LimitsHold) {
 }
 
 TEST(Grammar, SchemaRefusalsNameKeywordAndPlace) {
-  const auto of = [](std::string_view schema) { return refusal(Grammar::from_json_schema(schema)); };
+  const auto of = [](std::string_view schema) {
+    return refusal(Grammar::from_json_schema(schema));
+  };
   EXPECT_EQ(of(R"({"properties": {"a/b": {"unevaluatedProperties": false}}})"),
             R"(the schema's unevaluatedProperties at "/properties/a~1b" is not supported)");
-  EXPECT_THAT(of(R"({"items": {"$ref": "https://example.com/x"}})"), HasSubstr("$ref at \"/items\""));
+  EXPECT_THAT(of(R"({"items": {"$ref": "https://example.com/x"}})"),
+              HasSubstr("$ref at \"/items\""));
   EXPECT_THAT(of(R"({"$ref": "#/$defs/none"})"), HasSubstr("which is not there"));
   EXPECT_THAT(of(R"({"$ref": "#"})"), HasSubstr("refers to itself"));
   EXPECT_THAT(of(R"({"type": "strin"})"), HasSubstr("type at"));
@@ -158,7 +178,8 @@ ws    ::= [ \t\n]*
 TEST(Grammar, GbnfRefusals) {
   EXPECT_THAT(refusal(Grammar::from_gbnf("a ::= \"b\"")), HasSubstr("no rule \"root\""));
   EXPECT_THAT(refusal(Grammar::from_gbnf("root ::= a")), HasSubstr("no rule \"a\""));
-  EXPECT_THAT(refusal(Grammar::from_gbnf("root ::= root \"a\" | \"b\"")), HasSubstr("left recursion"));
+  EXPECT_THAT(refusal(Grammar::from_gbnf("root ::= root \"a\" | \"b\"")),
+              HasSubstr("left recursion"));
   EXPECT_THAT(refusal(Grammar::from_gbnf("root ::= \"\" a \"x\"\na ::= root? \"y\"")),
               HasSubstr("left recursion"));
   EXPECT_THAT(refusal(Grammar::from_gbnf("root ::= \"a\" root")), HasSubstr("no text"));
@@ -225,8 +246,8 @@ TEST(GrammarMatcher, EndsWhereItMayAndMust) {
 // A control token stands for its text in literals and as a tag, and nowhere else.
 TEST(GrammarMatcher, ControlTokens) {
   const auto vocabulary = bytes_and({"<call>", "</think>"}, {256, 257});
-  const auto call = Grammar::sequence(
-      {*Grammar::free_text_until("</think>"), *Grammar::literal("x<call>"), *Grammar::from_json_object()});
+  const auto call = Grammar::sequence({*Grammar::free_text_until("</think>"),
+                                       *Grammar::literal("x<call>"), *Grammar::from_json_object()});
   GrammarMatcher matcher(*call, vocabulary);
   std::vector<std::uint32_t> mask(vocabulary->mask_words());
   const auto allows = [&](TokenId t) {

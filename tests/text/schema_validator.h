@@ -56,7 +56,8 @@ class SchemaValidator {
       const json& all = schema["enum"];
       if (std::find(all.begin(), all.end(), value) == all.end()) return false;
     }
-    return check_applicators(schema, value) && (!value.is_number() || check_number(schema, value)) &&
+    return check_applicators(schema, value) &&
+           (!value.is_number() || check_number(schema, value)) &&
            (!value.is_string() || check_string(schema, value.get<std::string>())) &&
            (!value.is_array() || check_array(schema, value)) &&
            (!value.is_object() || check_object(schema, value));
@@ -103,12 +104,14 @@ class SchemaValidator {
     if (n > schema.value("maxLength", n)) return false;
     if (schema.contains("pattern") && !matches(schema["pattern"], text)) return false;
     if (!schema.contains("format")) return true;
-    if (schema["format"] == "uuid") return matches("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", text);
+    if (schema["format"] == "uuid")
+      return matches("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", text);
     if (schema["format"] == "ipv4") {
       return matches("^((25[0-5]|(2[0-4]|1[0-9]|[1-9])?[0-9])(\\.(?!$)|$)){4}$", text);
     }
     if (!matches("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", text)) return false;  // a date
-    const int year = std::stoi(text), month = std::stoi(text.substr(5)), day = std::stoi(text.substr(8));
+    const int year = std::stoi(text), month = std::stoi(text.substr(5)),
+              day = std::stoi(text.substr(8));
     static constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     if (month < 1 || month > 12 || day < 1) return false;
     const bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;

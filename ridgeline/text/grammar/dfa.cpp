@@ -38,6 +38,29 @@ std::uint32_t Dfa::label_of(std::u32string_view text) const {
   return labels[state];
 }
 
+namespace {
+
+// Numbers of pairs of states: a table while that is small, as most products are.
+class PairNumbers {
+ public:
+  PairNumbers(std::size_t num_a, std::size_t num_b) : width_(num_b + 1) {
+    if ((num_a + 1) * width_ <= kTableMax) table_.assign((num_a + 1) * width_, kDead);
+  }
+  /// kDead until it is set. kDead + 1 is 0: dead sides are in the table too.
+  std::uint32_t& of(std::uint32_t s, std::uint32_t t) {
+    if (!table_.empty()) return table_[std::uint32_t{s + 1} * width_ + std::uint32_t{t + 1}];
+    return map_.emplace((std::uint64_t{s} << 32) | t, kDead).first->second;
+  }
+
+ private:
+  static constexpr std::size_t kTableMax = std::size_t{1} << 17;
+  std::size_t width_;
+  std::vector<std::uint32_t> table_;
+  std::unordered_map<std::uint64_t, std::uint32_t> map_;
+};
+
+}  // namespace
+
 DfaPtr product(const Dfa& a, const Dfa& b, const LabelFunction& label, Budget& budget) {
   Dfa out;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> class_pairs;
@@ -62,21 +85,20 @@ DfaPtr product(const Dfa& a, const Dfa& b, const LabelFunction& label, Budget& b
   out.alphabet.count = static_cast<std::uint32_t>(class_pairs.size());
   if (class_pairs.size() > 0xFFFF) refuse("the grammar tells too many characters apart");
   out.alphabet.fill_ascii();
-  std::unordered_map<std::uint64_t, std::uint32_t> number;
+  PairNumbers number(a.size(), b.size());
   std::vector<std::pair<std::uint32_t, std::uint32_t>> states;
   const auto state_of = [&](std::uint32_t s, std::uint32_t t) {
     if (s == kDead && t == kDead) return kDead;
-    const auto [at, is_new] = number.emplace((std::uint64_t{s} << 32) | t,
-                                             static_cast<std::uint32_t>(states.size()));
-    if (is_new) states.emplace_back(s, t);
-    return at->second;
+    std::uint32_t& known = number.of(s, t);
+    if (known == kDead)
+      known = static_cast<std::uint32_t>(states.size()), states.emplace_back(s, t);
+    return known;
   };
   state_of(a.empty() ? kDead : 0, b.empty() ? kDead : 0);
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto [s, t] = states[i];
     budget.spend(4 + 2 * class_pairs.size());
-    out.labels.push_back(
-        label(s == kDead ? 0 : a.labels[s], t == kDead ? 0 : b.labels[t]));
+    out.labels.push_back(label(s == kDead ? 0 : a.labels[s], t == kDead ? 0 : b.labels[t]));
     for (const auto& [ca, cb] : class_pairs) {
       out.next.push_back(state_of(s == kDead ? kDead : a.next[s * a.alphabet.count + ca],
                                   t == kDead ? kDead : b.next[t * b.alphabet.count + cb]));
@@ -117,19 +139,22 @@ bool is_everything(const Dfa& dfa) {
 DfaPtr both(const DfaPtr& a, const DfaPtr& b, Budget& budget) {
   if (a == b || a->empty() || is_everything(*b)) return a;
   if (b->empty() || is_everything(*a)) return b;
-  return product(*a, *b, [](auto x, auto y) { return x != 0 && y != 0 ? 1U : 0U; }, budget);
+  return product(
+      *a, *b, [](auto x, auto y) { return x != 0 && y != 0 ? 1U : 0U; }, budget);
 }
 
 DfaPtr either(const DfaPtr& a, const DfaPtr& b, Budget& budget) {
   if (a == b || b->empty() || is_everything(*a)) return a;
   if (a->empty() || is_everything(*b)) return b;
-  return product(*a, *b, [](auto x, auto y) { return x != 0 || y != 0 ? 1U : 0U; }, budget);
+  return product(
+      *a, *b, [](auto x, auto y) { return x != 0 || y != 0 ? 1U : 0U; }, budget);
 }
 
 DfaPtr without(const DfaPtr& a, const DfaPtr& b, Budget& budget) {
   if (a->empty() || b->empty()) return a;
   if (a == b || is_everything(*b)) return nothing();
-  return product(*a, *b, [](auto x, auto y) { return x != 0 && y == 0 ? 1U : 0U; }, budget);
+  return product(
+      *a, *b, [](auto x, auto y) { return x != 0 && y == 0 ? 1U : 0U; }, budget);
 }
 
 DfaPtr length_between(std::uint64_t min, std::uint64_t max, Budget& budget) {
@@ -151,7 +176,8 @@ DfaPtr words(const std::vector<Word>& words, std::uint32_t rest, Budget& budget)
   std::vector<CodePointSet> singles;
   {
     std::vector<char32_t> letters;
-    for (const Word& word : words) letters.insert(letters.end(), word.text.begin(), word.text.end());
+    for (const Word& word : words)
+      letters.insert(letters.end(), word.text.begin(), word.text.end());
     std::sort(letters.begin(), letters.end());
     letters.erase(std::unique(letters.begin(), letters.end()), letters.end());
     for (const char32_t c : letters) singles.push_back({{c, c}});

@@ -17,9 +17,9 @@ inline constexpr char32_t kLastCodePoint = 0x10FFFF;
 
 /// The code points cut into classes that an automaton does not tell apart.
 struct CodePointClasses {
-  std::vector<char32_t> starts{0};           ///< of intervals, ascending, the first is 0
-  std::vector<std::uint16_t> classes{0};     ///< of each interval
-  std::array<std::uint16_t, 128> ascii{};    ///< the same for these, looked up
+  std::vector<char32_t> starts{0};         ///< of intervals, ascending, the first is 0
+  std::vector<std::uint16_t> classes{0};   ///< of each interval
+  std::array<std::uint16_t, 128> ascii{};  ///< the same for these, looked up
   std::uint32_t count = 1;
 
   std::size_t interval_of(char32_t code_point) const;

@@ -26,6 +26,10 @@ struct Backwards {
   }
 };
 
+bool has_no_zero(const std::vector<std::uint32_t>& labels) {
+  return std::find(labels.begin(), labels.end(), 0U) == labels.end();
+}
+
 // Distances to the states in `reached` (at 0) and, at 1, to those with no way on by some character.
 std::vector<std::uint32_t> distances(const Dfa& dfa, const Backwards& back,
                                      std::vector<std::uint32_t> reached) {
@@ -51,6 +55,12 @@ std::vector<std::uint32_t> distances(const Dfa& dfa, const Backwards& back,
 }
 
 void find_slack(Dfa& dfa) {
+  if (has_no_zero(dfa.labels) &&
+      std::find(dfa.next.begin(), dfa.next.end(), kDead) == dfa.next.end()) {
+    dfa.slack.assign(dfa.size(), Dfa::kInfinite);
+    dfa.room = dfa.slack;
+    return;
+  }
   const Backwards back(dfa);
   std::vector<std::uint32_t> unlabelled;
   for (std::uint32_t s = 0; s < dfa.size(); ++s) {
@@ -61,6 +71,7 @@ void find_slack(Dfa& dfa) {
 }
 
 std::vector<bool> states_with_a_way_out(const Dfa& dfa) {
+  if (has_no_zero(dfa.labels)) return std::vector<bool>(dfa.size(), true);
   const auto [first, from] = Backwards(dfa);
   std::vector<bool> live(dfa.size(), false);
   std::vector<std::uint32_t> todo;

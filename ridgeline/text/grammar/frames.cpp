@@ -64,9 +64,7 @@ bool contains(const Seen* seen, std::string_view text) {
 
 std::uint32_t num_seen(const Frame& frame) { return frame.seen ? frame.seen->count : 0; }
 
-const JsonObject& object_of(const Frame& frame) {
-  return frame.program->json.objects[frame.index];
-}
+const JsonObject& object_of(const Frame& frame) { return frame.program->json.objects[frame.index]; }
 const JsonArray& array_of(const Frame& frame) { return frame.program->json.arrays[frame.index]; }
 
 std::uint32_t num_fulfilled(const Frame& frame) {

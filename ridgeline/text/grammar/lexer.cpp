@@ -136,17 +136,24 @@ Lexer::Step Lexer::escape(const Dfa& dfa, unsigned char byte) {
     switch (byte) {
       case '"':
       case '\\':
-      case '/': return advance(dfa, byte);
-      case 'b': return advance(dfa, '\b');
-      case 'f': return advance(dfa, '\f');
-      case 'n': return advance(dfa, '\n');
-      case 'r': return advance(dfa, '\r');
-      case 't': return advance(dfa, '\t');
+      case '/':
+        return advance(dfa, byte);
+      case 'b':
+        return advance(dfa, '\b');
+      case 'f':
+        return advance(dfa, '\f');
+      case 'n':
+        return advance(dfa, '\n');
+      case 'r':
+        return advance(dfa, '\r');
+      case 't':
+        return advance(dfa, '\t');
       case 'u':
         phase = kDigits;
         partial = 0;
         return escapes_lead_on(dfa, state, 0, 0xFFFF) ? Step::kOn : Step::kRefused;
-      default: return Step::kRefused;
+      default:
+        return Step::kRefused;
     }
   }
   if (phase == kHigh || phase == kHighBackslash) {

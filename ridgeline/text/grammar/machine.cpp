@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace ridgeline::grammar {
 
 namespace {
@@ -50,8 +49,9 @@ void Machine::enter(const Program& program, std::uint32_t production, std::uint3
   if (out.size() > kThreadsMax || nesting_ > 2000) return;
   const Program::Production& elements = program.productions[production];
   if (position == elements.size()) return leave(top, out);
-  const std::uint64_t place = mix(mix(pointer_hash(&program), (std::uint64_t{production} << 32) | position),
-                                  top ? top->hash : 0);
+  const std::uint64_t place =
+      mix(mix(pointer_hash(&program), (std::uint64_t{production} << 32) | position),
+          top ? top->hash : 0);
   if (std::find(entered_.begin(), entered_.end(), place) != entered_.end()) return;
   if (entered_.size() > kThreadsMax) return;
   entered_.push_back(place);
@@ -124,7 +124,8 @@ void Machine::remove_duplicates(std::vector<Thread>& threads) {
     const Thread& t = threads[i];
     std::uint64_t h = mix(static_cast<std::uint64_t>(t.mode), t.num_blanks);
     h = mix(h, (std::uint64_t{t.lexer.state} << 32) | t.lexer.partial);
-    h = mix(h, (std::uint64_t{t.lexer.phase} << 33) | (std::uint64_t{t.index} << 1) | t.closed_text);
+    h = mix(h,
+            (std::uint64_t{t.lexer.phase} << 33) | (std::uint64_t{t.index} << 1) | t.closed_text);
     h = mix(h, (std::uint64_t{t.production} << 32) | t.position);
     h = mix(mix(h, pointer_hash(t.program)), pointer_hash(t.dfa));
     h = mix(mix(h, has_mark(t) ? t.mark : 0), t.top ? t.top->hash : 0);
@@ -151,13 +152,24 @@ void Machine::step(const Thread& thread, unsigned char byte, Threads& out) {
     return;
   }
   switch (thread.mode) {
-    case Mode::kDone: break;
-    case Mode::kDfa: step_dfa(thread, byte, true, out); break;
-    case Mode::kLiteral: step_literal(thread, byte, out); break;
-    case Mode::kValue: step_value(thread, byte, out); break;
+    case Mode::kDone:
+      break;
+    case Mode::kDfa:
+      step_dfa(thread, byte, true, out);
+      break;
+    case Mode::kLiteral:
+      step_literal(thread, byte, out);
+      break;
+    case Mode::kValue:
+      step_value(thread, byte, out);
+      break;
     case Mode::kString:
-    case Mode::kKey: step_key(thread, byte, out); break;
-    case Mode::kBare: step_bare(thread, byte, out); break;
+    case Mode::kKey:
+      step_key(thread, byte, out);
+      break;
+    case Mode::kBare:
+      step_bare(thread, byte, out);
+      break;
     case Mode::kFirstKey:
       if (byte == '}') {
         const Frame& frame = *thread.top;
@@ -177,8 +189,12 @@ void Machine::step(const Thread& thread, unsigned char byte, Threads& out) {
         out.back().num_blanks = 0;
       }
       break;
-    case Mode::kFirstItem: step_first_item(thread, byte, out); break;
-    case Mode::kAfter: step_after(thread, byte, out); break;
+    case Mode::kFirstItem:
+      step_first_item(thread, byte, out);
+      break;
+    case Mode::kAfter:
+      step_after(thread, byte, out);
+      break;
   }
   for (std::size_t i = before; i < out.size(); ++i) {
     out[i].closed_text = out[i].closed_text || thread.closed_text;
@@ -288,8 +304,9 @@ bool Machine::has_room(const Thread& thread, std::uint32_t num_characters) {
 
 bool Machine::is_free(const Thread& thread, std::uint32_t num_characters) {
   if (!has_room(thread, num_characters)) return false;
-  return thread.mode == Mode::kString ? thread.dfa->slack[thread.lexer.state] > num_characters
-                                      : static_cast<bool>(thread.dfa->universal[thread.lexer.state]);
+  return thread.mode == Mode::kString
+             ? thread.dfa->slack[thread.lexer.state] > num_characters
+             : static_cast<bool>(thread.dfa->universal[thread.lexer.state]);
 }
 
 std::uint64_t Machine::mask_hash(const Thread& thread, std::uint32_t token_length_max) const {

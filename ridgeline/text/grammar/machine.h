@@ -36,8 +36,8 @@ struct Thread {
   std::uint32_t index = 0;
   std::uint32_t production = 0, position = 0;  ///< of the element, in kDfa and kLiteral
   const Program* program = nullptr;
-  const Dfa* dfa = nullptr;      ///< in kDfa, kString, kBare, kKey
-  std::uint64_t mark = 0;        ///< where a text began that must differ from those seen
+  const Dfa* dfa = nullptr;  ///< in kDfa, kString, kBare, kKey
+  std::uint64_t mark = 0;    ///< where a text began that must differ from those seen
   FramePtr top;
 };
 

@@ -156,7 +156,8 @@ Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& 
   Mask mask;
   mask.words = Walk(trie, state).run(thread);
   std::size_t count = 0;
-  for (const std::uint32_t word : mask.words) count += static_cast<std::size_t>(std::popcount(word));
+  for (const std::uint32_t word : mask.words)
+    count += static_cast<std::size_t>(std::popcount(word));
   if (count > mask.words.size() / 2) return mask;
   mask.tokens.reserve(count);
   for (std::size_t i = 0; i < mask.words.size(); ++i) {

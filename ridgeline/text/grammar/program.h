@@ -16,8 +16,8 @@ inline constexpr std::uint32_t kNoLimit = 0xFFFFFFFF;
 /// A JSON value at one place of a schema: of each type what it may be, as indices. Nothing
 /// in a JsonGrammar is impossible to complete: what was is left out.
 struct JsonValue {
-  DfaPtr bare;    ///< texts of numbers, true, false, null
-  DfaPtr string;  ///< what strings say, without quotes and escapes
+  DfaPtr bare;                                 ///< texts of numbers, true, false, null
+  DfaPtr string;                               ///< what strings say, without quotes and escapes
   std::vector<std::uint32_t> arrays, objects;  ///< alternatives; any may apply
 };
 

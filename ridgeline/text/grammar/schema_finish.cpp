@@ -269,7 +269,8 @@ class Finisher {
       for (std::size_t i = 0; i <= shape.items.prefix.size(); ++i) {
         const Normal& item = normals_[number_of(shape.items.at(i))];
         if (!item.arrays.empty() || !item.objects.empty()) {
-          refuse("the schema's uniqueItems over items that may be arrays or objects is not supported");
+          refuse(
+              "the schema's uniqueItems over items that may be arrays or objects is not supported");
         }
       }
     }

@@ -70,7 +70,8 @@ Language strings(const SchemaPlace& place, SchemaReader& reader) {
   Language language = Language::exact(everything());
   if (const json* value = place.find("pattern")) {
     if (!value->is_string()) place.refuse("pattern", "is not a string");
-    const std::string what = fmt::format("the schema's pattern at {}", ridgeline::quoted(place.pointer));
+    const std::string what =
+        fmt::format("the schema's pattern at {}", ridgeline::quoted(place.pointer));
     language = Language::exact(reader.pattern(value->get<std::string>(), what));
   }
   if (const json* value = place.find("format"); value != nullptr && value->is_string()) {
@@ -93,7 +94,7 @@ Language strings(const SchemaPlace& place, SchemaReader& reader) {
 ArrayShape arrays(SchemaReader& reader, const SchemaPlace& place) {
   ArrayShape shape;
   const json* items = place.find("items");
-  const char* prefix = place.has("prefixItems") ? "prefixItems"
+  const char* prefix = place.has("prefixItems")                ? "prefixItems"
                        : items != nullptr && items->is_array() ? "items"
                                                                : nullptr;
   if (prefix != nullptr) {
@@ -247,8 +248,8 @@ bool has_any(const SchemaPlace& place, std::initializer_list<const char*> keywor
 
 Language bare_of(const SchemaPlace& place, const std::set<std::string>& types, Budget& budget) {
   const bool has_numbers = types.contains("number") || types.contains("integer");
-  const bool has_bounds = has_any(
-      place, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"});
+  const bool has_bounds =
+      has_any(place, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"});
   const bool all = types.contains("number") && types.contains("null") && types.contains("boolean");
   if (all && !has_bounds) return Language::exact(bare_universe());
   Language bare = Language::exact(nothing());
@@ -258,7 +259,8 @@ Language bare_of(const SchemaPlace& place, const std::set<std::string>& types, B
   }
   std::vector<Word> keywords;
   if (types.contains("null")) keywords.push_back({U"null", 1});
-  if (types.contains("boolean")) keywords.push_back({U"true", 1}), keywords.push_back({U"false", 1});
+  if (types.contains("boolean"))
+    keywords.push_back({U"true", 1}), keywords.push_back({U"false", 1});
   if (keywords.empty()) return bare;
   return either(bare, Language::exact(words(keywords, 0, budget)), budget);
 }
@@ -285,8 +287,8 @@ Normal enumeration(SchemaReader& reader, const SchemaPlace& place) {
     if (values[i].is_string()) {
       strings.push_back({decode_utf8(values[i].get<std::string>()), 1});
     } else if (values[i].is_number()) {
-      normal.bare = either(
-          normal.bare, number_constant(at, num_numbers <= kExactNumbersMax, budget), budget);
+      normal.bare =
+          either(normal.bare, number_constant(at, num_numbers <= kExactNumbersMax, budget), budget);
     } else if (values[i].is_structured()) {
       normal = reader.algebra().union_of(std::move(normal), read_constant(reader, at));
     } else {
@@ -305,8 +307,7 @@ Normal read_constant(SchemaReader& reader, const SchemaPlace& place) {
   Normal normal = SchemaAlgebra::no_value();
   const json& value = *place.value;
   if (value.is_string()) {
-    normal.string =
-        Language::exact(words({{decode_utf8(value.get<std::string>()), 1}}, 0, budget));
+    normal.string = Language::exact(words({{decode_utf8(value.get<std::string>()), 1}}, 0, budget));
   } else if (value.is_number()) {
     normal.bare = number_constant(place, true, budget);
   } else if (value.is_array()) {
@@ -340,12 +341,11 @@ Normal read_types(SchemaReader& reader, const SchemaPlace& place) {
   const std::set<std::string> types = types_of(place);
   Normal normal = SchemaAlgebra::any_value();
   normal.bare = bare_of(place, types, reader.budget());
-  normal.string =
-      types.contains("string") ? strings(place, reader) : Language::exact(nothing());
+  normal.string = types.contains("string") ? strings(place, reader) : Language::exact(nothing());
   if (!types.contains("array")) {
     normal.arrays.clear();
-  } else if (has_any(place, {"items", "prefixItems", "minItems", "maxItems", "uniqueItems",
-                             "contains"})) {
+  } else if (has_any(place,
+                     {"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"})) {
     normal.arrays = {std::make_shared<const ArrayShape>(arrays(reader, place))};
   }
   if (!types.contains("object")) {

@@ -103,9 +103,8 @@ void TokenTrie::look_inside_strings() {
     }
   }
   inside_before_.push_back(static_cast<std::uint32_t>(inside_order_.size()));
-  std::stable_sort(long_inside_.begin(), long_inside_.end(), [this](TokenId a, TokenId b) {
-    return piece(a).size() > piece(b).size();
-  });
+  std::stable_sort(long_inside_.begin(), long_inside_.end(),
+                   [this](TokenId a, TokenId b) { return piece(a).size() > piece(b).size(); });
 }
 
 std::span<const TokenTrie::Closing> TokenTrie::closings(std::uint32_t node) const {
@@ -145,7 +144,8 @@ GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer) : trie_(trie_of
 GrammarVocabulary::GrammarVocabulary(std::vector<std::string> pieces, std::vector<TokenId> control,
                                      std::vector<TokenId> end_of_generation) {
   std::vector<std::pair<TokenId, std::string>> with_texts;
-  for (const TokenId id : control) with_texts.emplace_back(id, pieces[static_cast<std::size_t>(id)]);
+  for (const TokenId id : control)
+    with_texts.emplace_back(id, pieces[static_cast<std::size_t>(id)]);
   trie_ = std::make_unique<const grammar::TokenTrie>(std::move(pieces), std::move(with_texts),
                                                      std::move(end_of_generation));
 }

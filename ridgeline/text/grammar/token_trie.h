@@ -23,7 +23,7 @@ class TokenTrie {
 
   struct Node {
     std::uint32_t end;
-    TokenId token;  ///< kNoToken: none ends here; see next_same()
+    TokenId token;         ///< kNoToken: none ends here; see next_same()
     std::uint16_t height;  ///< bytes of the longest way down from here
     unsigned char byte;
   };
@@ -72,7 +72,7 @@ class TokenTrie {
   std::uint32_t token_length_max_ = 0;
   std::uint64_t id_;
   std::vector<std::uint32_t> inside_string_;
-  std::vector<Closing> closings_;  // by node
+  std::vector<Closing> closings_;             // by node
   std::vector<std::uint32_t> inside_before_;  // of each node: how many of inside_order_ come first
   std::vector<TokenId> inside_order_, long_inside_;
 };
