@@ -11,7 +11,7 @@ ARGS ?= -p "Once upon a time" -n 200
 MODEL ?= models/fireside-q8_0.gguf
 
 BUILD_PACKAGES := cmake g++ ninja-build pkg-config libfmt-dev libexpected-dev libcli11-dev \
-  nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libssl-dev libedit-dev
+  nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libssl-dev libedit-dev libboost1.81-dev
 TEST_PACKAGES := libgtest-dev libgmock-dev
 BENCH_PACKAGES := libbenchmark-dev
 LINT_PACKAGES := clang-format clang-tidy
@@ -26,8 +26,8 @@ configured = { [ -f $(BUILD)/build.ninja ] || $(CONFIGURE) --preset release -D R
 test_programs = $(foreach floor,$(1),$(if $(wildcard tests/$(floor)/*_test.cpp),test_$(floor)))
 empty :=
 space := $(empty) $(empty)
-ASAN_FLOORS := base platform tensor quant format text
-TSAN_FLOORS := platform ops engine
+ASAN_FLOORS := base platform tensor quant format kv text engine server
+TSAN_FLOORS := platform ops engine server
 
 .PHONY: help build run test bench asan-ubsan tsan format lint soak install clean \
   packages test-packages bench-packages lint-packages

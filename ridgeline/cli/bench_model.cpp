@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kMaxTokens = std::int64_t{1} << 24;
+constexpr std::int64_t kMostTokens = std::int64_t{1} << 24;
 constexpr int kMaxStreams = 1 << 14;
 
 struct BenchModelArguments {
@@ -46,7 +46,7 @@ std::vector<Workload> workloads_of(const BenchModelArguments& arguments) {
   return list;
 }
 
-std::vector<Table::Column> columns() {
+std::vector<Table::Column> model_columns() {
   return {{"test", "test"},
           {"tokens", "tokens"},
           {"depth", "depth"},
@@ -90,8 +90,8 @@ std::vector<Table::Cell> cells(const Measurement& line) {
 Status check(const BenchModelArguments& arguments) {
   const auto check_tokens = [](const std::vector<std::int64_t>& list, const char* flag) -> Status {
     for (const std::int64_t n : list)
-      if (n < 0 || n > kMaxTokens)
-        return fail(fmt::format("{} {}: expected 0 to {}", flag, n, kMaxTokens));
+      if (n < 0 || n > kMostTokens)
+        return fail(fmt::format("{} {}: expected 0 to {}", flag, n, kMostTokens));
     return {};
   };
   RIDGELINE_TRY_STATUS(check_tokens(arguments.prompts, "--n-prompt"));
@@ -149,7 +149,7 @@ Status bench_model(BenchModelArguments arguments) {
   std::optional<MachineProbe> probe;
   if (!arguments.no_ceilings) probe.emplace(pool, kernels);
 
-  Table table(arguments.output.value(), columns());
+  Table table(arguments.output.value(), model_columns());
   table.note(fmt::format("{}: {} threads, {}, weights {:.0f} MiB", path, pool.size(),
                          engine->backend().isa(),
                          static_cast<double>(engine->memory_use().weight_bytes) / (1 << 20)));

@@ -172,20 +172,21 @@ void add_load_options(CLI::App& command, BenchServeArguments& a) {
   command.add_option("--time-scale", w.time_scale, "by which a trace's times are multiplied")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
-  command.add_option("--length-scale", w.length_scale, "by which a trace's lengths are")
+  command.add_option("--length-scale", w.length_scale, "by which its lengths are")
       ->check(CLI::Range(1e-6, 1e3))
       ->capture_default_str();
   command.add_option("--prompt-max", w.prompt_max, "tokens at which prompts are cut; 0: never")
       ->check(CLI::Range(std::int64_t{0}, kTokensMax))
       ->capture_default_str();
-  command.add_option("--output-max", w.output_max, "tokens at which outputs are; 0: never")
+  command.add_option("--output-max", w.output_max, "tokens at which outputs are cut; 0: never")
       ->check(CLI::Range(std::int64_t{0}, kTokensMax))
       ->capture_default_str();
   command
       .add_option("--prompt-tokens", a.prompt_tokens,
-                  "100, or 100,20 (mean, standard deviation), or 50-150")
+                  "tokens: 100, or 100,20 (mean, standard deviation), or 50-150")
       ->capture_default_str();
-  command.add_option("--output-tokens", a.output_tokens, "likewise")->capture_default_str();
+  command.add_option("--output-tokens", a.output_tokens, "tokens to generate, likewise")
+      ->capture_default_str();
   command
       .add_option("--shared-prefix", w.shared_prefix,
                   "tokens in front of each prompt, the same in a group")
@@ -207,7 +208,9 @@ void add_measure_options(CLI::App& command, BenchServeArguments& a) {
   command.add_option("-r,--rounds", a.bench.rounds, "runs on each server, with other texts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command.add_option("--warmup", a.bench.warm_up, "requests before, at once, not counted")
+  command
+      .add_option("--warmup", a.bench.warm_up,
+                  "requests to each server before, all at once, that are not counted")
       ->check(CLI::Range(0, 10'000))
       ->capture_default_str();
   command.add_option("--pause", a.bench.pause_s, "seconds between runs")
@@ -217,9 +220,9 @@ void add_measure_options(CLI::App& command, BenchServeArguments& a) {
     command.add_option(name, ms, what)->check(CLI::Range(0.0, 1e9));
   };
   limit("--slo-ttft", a.slo_ttft_ms, "milliseconds to the first token of a good request");
-  limit("--slo-itl", a.slo_itl_ms, "the longest between two of its tokens");
-  limit("--slo-tpot", a.slo_tpot_ms, "the mean between them");
-  limit("--slo-total", a.slo_total_ms, "all of it");
+  limit("--slo-itl", a.slo_itl_ms, "milliseconds between two of its tokens at the most");
+  limit("--slo-tpot", a.slo_tpot_ms, "milliseconds between them in the mean");
+  limit("--slo-total", a.slo_total_ms, "milliseconds for all of it");
   command.add_flag("--expect-identical", a.bench.expect_identical,
                    "then send the same requests one by one; other texts are an error");
   command.add_flag("--allow-errors", a.allow_errors, "exit status 0 where requests failed");

@@ -86,14 +86,14 @@ Result<std::optional<ChatTemplate>> chat_template_of(const ServeArguments& argum
   RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
   std::string bos = bos_token_text(*tokenizer), eos = eos_token_text(*tokenizer);
   if (!arguments.chat_template.empty()) {
-    RIDGELINE_TRY(ChatTemplate own, load_chat_template(arguments.chat_template, std::move(bos),
-                                                       std::move(eos)));
+    RIDGELINE_TRY(ChatTemplate own,
+                  load_chat_template(arguments.chat_template, std::move(bos), std::move(eos)));
     return std::optional(std::move(own));
   }
   RIDGELINE_TRY(const auto source, file.chat_template());
   if (!source) return std::optional<ChatTemplate>();
-  RIDGELINE_TRY(ChatTemplate own, load_chat_template(file, /*with_tools=*/true, std::move(bos),
-                                                     std::move(eos)));
+  RIDGELINE_TRY(ChatTemplate own,
+                load_chat_template(file, /*with_tools=*/true, std::move(bos), std::move(eos)));
   return std::optional(std::move(own));
 }
 

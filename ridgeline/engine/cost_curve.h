@@ -54,11 +54,16 @@ struct StepBudget {
   std::int64_t rows = 512;
   /// Null, or nothing known: rows alone count.
   const CostCurve* cost = nullptr;
-  /// Of a step's time, what prompts may take while others generate, in [0, 1).
+  /// Of a step's time, what one prompt may take while others generate, in [0, 1).
   double prefill_share = 0.5;
 
-  /// Rows of a prompt, from `position` on, beside `decodes`.
-  std::int64_t prefill_rows(const StepLoad& decodes, std::int64_t position) const;
+  /// Rows of a prompt, from `position` on, beside `decodes`, when `queued` more prompts wait
+  /// behind it.
+  std::int64_t prefill_rows(const StepLoad& decodes, std::int64_t position,
+                            std::int64_t queued) const;
+  /// Who waits for a first token weighs more than who waits for the next one, so the share grows
+  /// with the queue: from prefill_share, for one prompt however long, to twice that.
+  double share(std::int64_t decodes, std::int64_t queued) const;
 };
 
 }  // namespace ridgeline

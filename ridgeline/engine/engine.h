@@ -36,14 +36,14 @@ struct EngineOptions {
   DType kv_type = DType::kF16;
   std::uint64_t kv_memory_bytes = 0;  ///< of the KV pool; 0: `context` for every sequence,
   double kv_share = 0;  ///< or this share of the memory that the weights leave, if it is not 0
-  std::int64_t batch_tokens = 512;    ///< rows of one step, the prefill chunk
-  int max_sequences = 1;              ///< running at once
-  bool prefix_cache = false;          ///< what a prompt has in common with others is computed once
-  double prefill_share = 0.45;        ///< StepBudget::prefill_share
-  bool measure_cost = false;          ///< at load, so that steps are budgeted by time
-  bool embeds = false;                ///< embed() is what is wanted, so that an encoder will do
-  std::optional<DType> quantize{};    ///< ModelFile::Options
-  RopeOverride rope{};                ///< likewise
+  std::int64_t batch_tokens = 512;  ///< rows of one step, the prefill chunk
+  int max_sequences = 1;            ///< running at once
+  bool prefix_cache = false;        ///< what a prompt has in common with others is computed once
+  double prefill_share = 0.45;      ///< StepBudget::prefill_share
+  bool measure_cost = false;        ///< at load, so that steps are budgeted by time
+  bool embeds = false;              ///< embed() is what is wanted, so that an encoder will do
+  std::optional<DType> quantize{};  ///< ModelFile::Options
+  RopeOverride rope{};              ///< likewise
   PackedCacheOptions packed_cache{};
   std::function<void(double fraction)> load_progress{};  ///< may be empty
 };

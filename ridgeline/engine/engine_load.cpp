@@ -29,12 +29,17 @@ std::int64_t choose_context(const EngineOptions& options, const ModelConfig& con
   return std::clamp<std::int64_t>(sizes.tokens_in(budget), 1, config.context_length);
 }
 
-std::uint64_t share_of_memory(const EngineOptions& options, const Checkpoint& file) {
+/// EngineOptions::kv_share in bytes, of which a small model needs less: every sequence at full
+/// length, and as much again for prefixes.
+std::uint64_t share_of_memory(const EngineOptions& options, const ModelFile& file,
+                              std::int64_t context, const KvSizes& sizes) {
   std::uint64_t weights = 0;
-  for (const TensorView& tensor : file.tensors()) weights += tensor.bytes;
+  for (const TensorView& tensor : file.checkpoint().tensors()) weights += tensor.bytes;
   const std::uint64_t available = memory_info().available_bytes;
-  return static_cast<std::uint64_t>(options.kv_share *
-                                    static_cast<double>(available - std::min(available, weights)));
+  const double share =
+      options.kv_share * static_cast<double>(available - std::min(available, weights));
+  const double enough = 2.0 * options.max_sequences * static_cast<double>(sizes.bytes(context));
+  return static_cast<std::uint64_t>(std::min(share, enough));
 }
 
 /// Blocks of each group: from the stated budget, or one context for every sequence.
@@ -65,8 +70,7 @@ Result<std::vector<int>> pool_blocks(const EngineOptions& options, std::int64_t 
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
-                                             const EngineOptions& wanted) {
+Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const EngineOptions& wanted) {
   EngineOptions options = wanted;
   RIDGELINE_CHECK(options.max_sequences >= 1 && options.context >= 0);
   if (options.batch_tokens < options.max_sequences)
@@ -94,7 +98,9 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path,
   KvCacheShape shape = config.kv_shape(options.kv_type);
   RIDGELINE_TRY(engine->kv_sizes_, KvSizes::of(*engine->backend_, shape, options.batch_tokens));
   if (options.kv_memory_bytes == 0 && options.kv_share > 0)
-    options.kv_memory_bytes = share_of_memory(options, file.checkpoint());
+    options.kv_memory_bytes = share_of_memory(
+        options, file, options.context > 0 ? options.context : config.context_length,
+        engine->kv_sizes_);
   engine->context_ = choose_context(options, config, engine->kv_sizes_);
   RIDGELINE_TRY(shape.group_blocks, pool_blocks(options, engine->context_, engine->kv_sizes_));
   engine->batch_tokens_ = std::min(options.batch_tokens,

@@ -19,7 +19,7 @@ class Engine;
 struct RequestUpdate {
   RequestId request = 0;
   std::vector<TokenEvent> events;
-  Clock::time_point time;  ///< when the step ended
+  Clock::time_point time;                 ///< when the step ended
   std::optional<RequestSummary> summary;  ///< in the last update, which always comes
 };
 
@@ -36,7 +36,7 @@ struct Refusal {
 };
 
 struct EngineLoopOptions {
-  std::int64_t max_waiting_requests = 256;  ///< not yet running
+  std::int64_t max_waiting_requests = 256;   ///< not yet running
   std::int64_t max_waiting_tokens = 262144;  ///< in their prompts, together
   /// After each step, on the loop's thread; may be empty.
   std::function<void(const StepReport&)> on_step;

@@ -1,5 +1,7 @@
 // One step: schedule, forward, sample, commit.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -13,6 +15,10 @@ namespace {
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool is_stop_token(const SamplingParams& params, TokenId token) {
+  return std::ranges::find(params.stop_token_ids, token) != params.stop_token_ids.end();
 }
 
 /// Prompt tokens whose log-probabilities are yet to come.
@@ -206,6 +212,12 @@ void Engine::sample_one(Sequence& s, std::span<float> values, std::vector<TokenE
     event.error = token.error().message;
     return emit(s, std::move(event), events);
   }
+  if (s.output->matcher && !s.output->matcher->accept(*token) &&
+      !is_stop_token(request.params, *token)) {
+    event.finished = s.finished = FinishReason::kError;
+    event.error = fmt::format("token {} does not fit the grammar that allowed it", *token);
+    return emit(s, std::move(event), events);
+  }
   ++report_.sampled_tokens;
   if (request.logprobs) event.logprobs = token_logprobs(model_logits_, *token, *request.logprobs);
   accept(s, *token, event);
@@ -219,10 +231,8 @@ void Engine::accept(Sequence& s, TokenId token, TokenEvent& event) {
   event.token = token;
   s.tokens.push_back(token);
   const bool early = s.output_tokens() <= params.min_tokens;
-  if (!early && std::ranges::find(params.stop_token_ids, token) != params.stop_token_ids.end())
-    event.stop_token = token;
+  if (!early && is_stop_token(params, token)) event.stop_token = token;
   const bool ends = tokenizer_->is_end_of_generation(token) && !params.ignore_eos && !early;
-  if (s.output->matcher) RIDGELINE_CHECK(s.output->matcher->accept(token) || event.stop_token);
   if (ends || event.stop_token) {
     s.finished = FinishReason::kStop;
   } else {

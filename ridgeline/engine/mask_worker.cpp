@@ -50,7 +50,8 @@ void MaskWorker::run() {
 void apply_mask(std::span<const std::uint32_t> mask, std::span<float> logits) {
   constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
   for (std::size_t word = 0; word * 32 < logits.size(); ++word) {
-    const std::span<float> some = logits.subspan(word * 32, std::min<std::size_t>(32, logits.size() - word * 32));
+    const std::span<float> some =
+        logits.subspan(word * 32, std::min<std::size_t>(32, logits.size() - word * 32));
     const std::uint32_t bits = word < mask.size() ? mask[word] : 0;
     if (bits == ~std::uint32_t{0}) continue;
     if (bits == 0) {

@@ -21,8 +21,8 @@ struct SequenceOutput {
   const Request* request;
   StreamingDetokenizer detokenizer;
   StopStrings stop_strings;
-  std::optional<GrammarMatcher> matcher;  ///< where the request has a grammar
-  std::vector<std::uint32_t> mask;        ///< by the matcher, of the next token
+  std::optional<GrammarMatcher> matcher;       ///< where the request has a grammar
+  std::vector<std::uint32_t> mask;             ///< by the matcher, of the next token
   std::vector<TokenLogprobs> prompt_logprobs;  ///< so far, from the prompt's second token on
   std::vector<double> embedding;               ///< [hidden_size], the sum of the rows that count
   std::int64_t pooled_rows = 0;                ///< in that sum

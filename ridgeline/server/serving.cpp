@@ -67,8 +67,7 @@ Result<openai::ServedModel> served_model(const Engine& engine, const ServingOpti
   model.max_prompt_tokens = options.max_prompt_tokens;
   model.max_output_tokens = options.max_output_tokens;
   model.deadlines = options.deadlines;
-  RIDGELINE_TRY_STATUS(
-      adopt_chat_template(model, options.chat_template, options.tool_call_parser));
+  RIDGELINE_TRY_STATUS(adopt_chat_template(model, options.chat_template, options.tool_call_parser));
   return model;
 }
 
@@ -125,10 +124,10 @@ Result<std::unique_ptr<Serving>> Serving::start(std::unique_ptr<Engine> engine,
 
   options.http.report = [&parts](const std::string& sentence) { parts.log.message(sentence); };
   RIDGELINE_TRY(parts.http,
-                HttpServer::listen(options.http,
-                                   [&parts](HttpRequest request, std::shared_ptr<Exchange> exchange) {
-                                     parts.router.handle(std::move(request), std::move(exchange));
-                                   }));
+                HttpServer::listen(options.http, [&parts](HttpRequest request,
+                                                          std::shared_ptr<Exchange> exchange) {
+                  parts.router.handle(std::move(request), std::move(exchange));
+                }));
   return std::unique_ptr<Serving>(new Serving(std::move(impl)));
 }
 

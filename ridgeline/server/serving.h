@@ -18,10 +18,10 @@
 namespace ridgeline {
 
 struct ServingOptions {
-  std::string model_path;            ///< as /v1/models shows it
-  std::vector<std::string> names;    ///< that requests may call the model by; empty: its file's name
+  std::string model_path;          ///< as /v1/models shows it
+  std::vector<std::string> names;  ///< that requests may call the model by; empty: its file's name
   std::optional<ChatTemplate> chat_template;  ///< none: chat is refused with a sentence
-  std::string tool_call_parser;      ///< "": as the template writes calls
+  std::string tool_call_parser;               ///< "": as the template writes calls
   std::string version;
 
   HttpOptions http{};

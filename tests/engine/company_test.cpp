@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <random>
 
 #include "ridgeline/engine/engine.h"
 #include "ridgeline/engine/engine_loop.h"
+#include "ridgeline/text/grammar/grammar.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recipe_model.h"
 
@@ -101,6 +103,7 @@ class CompanyTest : public testing::Test {
     r.priority = static_cast<int>(random() % 3);
     r.tenant = random() % 3;
     if (random() % 6 == 0) r.cache_salt = "salt";
+    if (random() % 6 == 0 && !r.embed) r.grammar = *Grammar::from_regex("([a-e]|[0-9]{2},?)*");
     return r;
   }
 
@@ -279,6 +282,29 @@ TEST_F(CompanyTest, DeadlinesEndWhatIsLate) {
   ASSERT_NE(late, events.end());
   EXPECT_EQ(late->deadline, Deadline::kQueue);
   EXPECT_FALSE(engine->idle());
+}
+
+TEST_F(CompanyTest, GrammarsBindTheText) {
+  auto engine = load({.max_sequences = 3});
+  const auto text_of = [&](const Request& r, int choice = 0) {
+    return run(*engine, r).at(choice).text;
+  };
+  Request r = request(words(10, 1), 40);
+  r.params.ignore_eos = false;
+  r.choices = 3;
+  r.grammar = *Grammar::from_choices(std::vector<std::string>{"yes", "no", "not at all"});
+  for (int choice = 0; choice < 3; ++choice)
+    EXPECT_THAT(text_of(r, choice), testing::AnyOf("yes", "no", "not at all"));
+  r.choices = 1;
+  r.grammar = *Grammar::from_regex("[a-c]{4}-[0-9]{3}");
+  EXPECT_THAT(text_of(r), testing::MatchesRegex("[a-c][a-c][a-c][a-c]-[0-9][0-9][0-9]"));
+  // Also where the end is not allowed: the text ends because nothing else may follow.
+  r.params.ignore_eos = true;
+  EXPECT_THAT(text_of(r), testing::MatchesRegex("[a-c][a-c][a-c][a-c]-[0-9][0-9][0-9]"));
+  // A bias that forbids all that the grammar allows leaves no token, and says so.
+  for (TokenId id = 0; id < engine->config().vocab_size; ++id)
+    r.params.logit_bias.push_back({id, -std::numeric_limits<float>::infinity()});
+  EXPECT_EQ(run(*engine, r).at(0).finished, FinishReason::kError);
 }
 
 TEST_F(CompanyTest, RefusesWhatItCannotServe) {

@@ -261,8 +261,10 @@ TEST(Scheduler, ALongPromptDoesNotHoldUpOthers) {
   while (world.order.empty() || (world.order.size() == 1 && world.order[0] != small)) {
     const ScheduledStep step = world.step({.rows = 64, .cost = &cost, .prefill_share = 0.5});
     ASSERT_FALSE(step.empty());
-    // Twice the time of the decode alone: 8 rows.
-    EXPECT_LE(step.load.rows, 8);
+    // While another prompt waits, up to five times the time of the decode alone; for the long one
+    // by itself twice that time.
+    const bool waits = world.scheduler().waiting().size() > 0 || step.runs.size() > 2;
+    EXPECT_LE(step.load.rows, waits ? 20 : 8);
     ASSERT_LT(++steps, 20);
   }
   world.run_to_end({.rows = 64});

@@ -38,7 +38,7 @@ EngineStats waiting_for(double seconds) {
   EngineStats stats;
   stats.running = 4;
   stats.waiting = seconds > 0 ? 1 : 0;
-  stats.oldest_waiting_seconds = seconds;
+  stats.oldest_waiting_seconds = stats.oldest_normal_waiting_seconds = seconds;
   stats.kv_blocks = 100;
   return stats;
 }
@@ -149,10 +149,26 @@ TEST(DegradationLadder, AFullCacheAloneRefusesNobody) {
   };
   EXPECT_EQ(run(full, 60), Rung::kCapLowPriority);
   EngineStats late = full;
-  late.oldest_waiting_seconds = 11;
+  late.oldest_waiting_seconds = late.oldest_normal_waiting_seconds = 11;
   EXPECT_EQ(run(late, 60), Rung::kRefuseAll);
   EXPECT_EQ(run(full, 60), Rung::kCapLowPriority);
   EXPECT_EQ(run(waiting_for(1), 60), Rung::kNormal);
+}
+
+TEST(DegradationLadder, ThoseOfLowPriorityWaitAtNobodysCost) {
+  DegradationLadder ladder(kOptions);
+  EngineStats batch = waiting_for(500);
+  batch.oldest_normal_waiting_seconds = 1;
+  double now = 0;
+  const auto run = [&](const EngineStats& stats, double seconds) {
+    for (const double end = now + seconds; now < end; now += 0.25) ladder.update(stats, 0, at(now));
+    return ladder.rung();
+  };
+  EXPECT_EQ(run(batch, 60), Rung::kRefuseLowPriority);
+  EngineStats all = batch;
+  all.oldest_normal_waiting_seconds = 11;
+  EXPECT_EQ(run(all, 10), Rung::kRefuseAll);
+  EXPECT_EQ(run(batch, 60), Rung::kRefuseLowPriority);
 }
 
 TEST(DegradationLadder, BreaksStartTheClockAnew) {

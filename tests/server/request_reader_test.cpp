@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <string>
 #include <string_view>
@@ -155,6 +158,8 @@ const std::vector<Case>& cases() {
       {post("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\na"), {"400"}},
       {post("Transfer-Encoding: chunked\r\n", "ffffffffffffffff\r\na"), {"413"}},
       {post("Transfer-Encoding: chunked\r\n", "1;" + std::string(2000, 'x')), {"431"}},
+      {post("Transfer-Encoding: chunked\r\n", "1;a=\"\r\nb\r\n0\r\n\r\n"), {"400"}},
+      {post("Transfer-Encoding: chunked\r\n", "1;a=\"\r\n\"\r\nb\r\n0\r\n\r\n"), {"400"}},
       // Limits.
       {get("Host: h\r\nA: " + std::string(1100, 'x') + "\r\n"), {"431"}},
       {"GET /" + std::string(1100, 'x'), {"431"}},
@@ -231,6 +236,22 @@ TEST(RequestReader, AnIdleReaderHoldsNoBuffer) {
   EXPECT_GE(reader.held_bytes(), 4000u);
   EXPECT_EQ(reader.take().body.size(), 4000u);
   EXPECT_EQ(reader.held_bytes(), 0u);
+}
+
+// fuzz/seeds/http_request: a byte that says how the fuzzer cuts, then a connection's bytes.
+TEST(RequestReader, FuzzSeeds) {
+  int seeds = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(RIDGELINE_SOURCE_DIR "/fuzz/seeds/http_request")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes(std::istreambuf_iterator<char>(file), {});
+    ASSERT_GT(bytes.size(), 1u) << entry.path();
+    const auto whole = read_all(std::string_view(bytes).substr(1), bytes.size());
+    EXPECT_FALSE(whole.empty());
+    EXPECT_EQ(whole, read_all(std::string_view(bytes).substr(1), 5)) << entry.path();
+    ++seeds;
+  }
+  EXPECT_GE(seeds, 5);
 }
 
 // Whatever the bytes, and however they are cut, the reader comes to the same result, and a

@@ -91,12 +91,14 @@ void check(const json& schema, const json& tests, const std::string& name, Tally
 void report(const char* name, Tally& tally) {
   std::sort(tally.compile_ms.begin(), tally.compile_ms.end());
   const auto at = [&](double q) {
-    return tally.compile_ms[static_cast<std::size_t>(q * static_cast<double>(tally.compile_ms.size() - 1))];
+    return tally
+        .compile_ms[static_cast<std::size_t>(q * static_cast<double>(tally.compile_ms.size() - 1))];
   };
-  std::printf("%s: %d schemas, %d right, %d refused, %d reject a valid instance, %d accept an "
-              "invalid one; compiling %.2f ms in the median, P99 %.1f, at most %.1f\n",
-              name, tally.schemas, tally.right, tally.refused, tally.incomplete, tally.unsound,
-              at(0.5), at(0.99), at(1));
+  std::printf(
+      "%s: %d schemas, %d right, %d refused, %d reject a valid instance, %d accept an "
+      "invalid one; compiling %.2f ms in the median, P99 %.1f, at most %.1f\n",
+      name, tally.schemas, tally.right, tally.refused, tally.incomplete, tally.unsound, at(0.5),
+      at(0.99), at(1));
   for (const auto& [why, count] : tally.refusals) std::printf("  %4d %s\n", count, why.c_str());
 }
 
@@ -142,7 +144,8 @@ TEST_P(SchemaSuite, AcceptsNoInvalidInstance) {
     if (path.filename() == "content.json") continue;
     for (const json& group : read(path)) {
       json schema = group.at("schema");
-      if (schema.is_object() && !schema.contains("$schema") && std::string(GetParam()) == "draft7") {
+      if (schema.is_object() && !schema.contains("$schema") &&
+          std::string(GetParam()) == "draft7") {
         schema["$schema"] = "http://json-schema.org/draft-07/schema#";
       }
       check(schema, group.at("tests"),

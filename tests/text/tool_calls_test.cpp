@@ -55,14 +55,16 @@ OutputFormat format_of(Format calls) {
   OutputFormat format;
   format.calls = calls;
   format.functions = {
-      {"f", R"({"type": "object", "properties": {"s": {"type": "string"}, "n": {"type": "integer"},)"
-            R"( "b": {"type": "boolean"}, "o": {"type": "object"}}})"},
+      {"f",
+       R"({"type": "object", "properties": {"s": {"type": "string"}, "n": {"type": "integer"},)"
+       R"( "b": {"type": "boolean"}, "o": {"type": "object"}}})"},
       {"get_weather", ""}};
   return format;
 }
 
 /// The pieces of `text` in chunks of these lengths, the last one over and over.
-Said parse(const OutputFormat& format, std::string_view text, const std::vector<std::size_t>& chunks) {
+Said parse(const OutputFormat& format, std::string_view text,
+           const std::vector<std::size_t>& chunks) {
   const auto parser = make_output_parser(format);
   Said said;
   for (std::size_t i = 0; !text.empty(); ++i) {
@@ -86,10 +88,11 @@ Said parse(const OutputFormat& format, std::string_view text) {
 Said parse(Format format, std::string_view text) { return parse(format_of(format), text); }
 
 TEST(ToolCalls, HermesTakesCallsOutOfTheText) {
-  const Said said = parse(Format::kHermes,
-                          "I look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"a}\\\"<\"}}"
-                          "\n</tool_call>\n<tool_call>{\"name\":\"get_weather\",\"arguments\":{}}"
-                          "</tool_call>");
+  const Said said =
+      parse(Format::kHermes,
+            "I look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"a}\\\"<\"}}"
+            "\n</tool_call>\n<tool_call>{\"name\":\"get_weather\",\"arguments\":{}}"
+            "</tool_call>");
   EXPECT_EQ(said.content, "I look.");
   EXPECT_THAT(said.calls, ElementsAre(Call{"f", R"({"s": "a}\"<"})"}, Call{"get_weather", "{}"}));
 }
@@ -106,8 +109,9 @@ TEST(ToolCalls, HermesOrderAndSpellingOfTheObjectDoNotMatter) {
     EXPECT_EQ(said.content, "");
     EXPECT_THAT(said.calls, ElementsAre(expected)) << object;
   }
-  EXPECT_THAT(parse(Format::kHermes, R"(<tool_call>{"name": "f", "arguments": null}</tool_call>)").calls,
-              ElementsAre(Call{"f", "{}"}));
+  EXPECT_THAT(
+      parse(Format::kHermes, R"(<tool_call>{"name": "f", "arguments": null}</tool_call>)").calls,
+      ElementsAre(Call{"f", "{}"}));
   EXPECT_THAT(parse(Format::kHermes, R"(<tool_call>{"name": "f"}</tool_call>)").calls,
               ElementsAre(Call{"f", "{}"}));
 }
@@ -147,14 +151,15 @@ TEST(ToolCalls, ACallThatIsCutOffKeepsWhatThereIs) {
 }
 
 TEST(ToolCalls, BracketsThatDoNotFitStayInTheArguments) {
-  const Said said = parse(Format::kHermes,
-                          "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1}} </tool_call> end");
+  const Said said = parse(
+      Format::kHermes, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1}} </tool_call> end");
   EXPECT_THAT(said.calls, ElementsAre(Call{"f", "{\"a\": [1}}"}));
   EXPECT_EQ(said.content, " end");
 }
 
 TEST(ToolCalls, AMissingEndTagDoesNotSwallowTheText) {
-  const Said said = parse(Format::kHermes, R"(<tool_call>{"name": "f", "arguments": {}} </x> done)");
+  const Said said =
+      parse(Format::kHermes, R"(<tool_call>{"name": "f", "arguments": {}} </x> done)");
   EXPECT_THAT(said.calls, ElementsAre(Call{"f", "{}"}));
   EXPECT_EQ(said.content, " </x> done");
 }
@@ -162,25 +167,29 @@ TEST(ToolCalls, AMissingEndTagDoesNotSwallowTheText) {
 TEST(ToolCalls, Llama3) {
   EXPECT_THAT(parse(Format::kLlama3, R"({"name": "f", "parameters": {"n": 1}})").calls,
               ElementsAre(Call{"f", R"({"n": 1})"}));
-  const Said two = parse(Format::kLlama3,
-                         "<|python_tag|>{\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}; "
-                         "{\"name\": \"get_weather\", \"parameters\": {}}");
+  const Said two =
+      parse(Format::kLlama3,
+            "<|python_tag|>{\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}; "
+            "{\"name\": \"get_weather\", \"parameters\": {}}");
   EXPECT_THAT(two.calls, ElementsAre(Call{"f", "{}"}, Call{"get_weather", "{}"}));
   EXPECT_EQ(two.content, "");
-  const Said behind = parse(Format::kLlama3, R"(Wait.<|python_tag|>{"name": "f", "parameters": {}})");
+  const Said behind =
+      parse(Format::kLlama3, R"(Wait.<|python_tag|>{"name": "f", "parameters": {}})");
   EXPECT_EQ(behind.content, "Wait.");
   EXPECT_THAT(behind.calls, ElementsAre(Call{"f", "{}"}));
 }
 
 TEST(ToolCalls, MistralInBothFormats) {
-  for (const char* text : {
-           R"([TOOL_CALLS][{"name": "f", "arguments": {"n": 1}}, {"name": "get_weather", "arguments": {}}])",
-           R"([TOOL_CALLS] [{"name": "f", "arguments": {"n": 1}},{"name": "get_weather", "arguments": {}}])",
-           R"([TOOL_CALLS]f[ARGS]{"n": 1}[TOOL_CALLS]get_weather[ARGS]{})",
-           R"([TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{"n": 1}[TOOL_CALLS]get_weather{})",
-       }) {
+  for (
+      const char* text : {
+          R"([TOOL_CALLS][{"name": "f", "arguments": {"n": 1}}, {"name": "get_weather", "arguments": {}}])",
+          R"([TOOL_CALLS] [{"name": "f", "arguments": {"n": 1}},{"name": "get_weather", "arguments": {}}])",
+          R"([TOOL_CALLS]f[ARGS]{"n": 1}[TOOL_CALLS]get_weather[ARGS]{})",
+          R"([TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{"n": 1}[TOOL_CALLS]get_weather{})",
+      }) {
     const Said said = parse(Format::kMistral, text);
-    EXPECT_THAT(said.calls, ElementsAre(Call{"f", R"({"n": 1})"}, Call{"get_weather", "{}"})) << text;
+    EXPECT_THAT(said.calls, ElementsAre(Call{"f", R"({"n": 1})"}, Call{"get_weather", "{}"}))
+        << text;
     EXPECT_EQ(said.content, "") << text;
   }
 }
@@ -193,10 +202,12 @@ TEST(ToolCalls, QwenCoderReadsValuesByTheirTypes) {
   EXPECT_EQ(said.content, "Now.");
   EXPECT_THAT(said.calls,
               ElementsAre(Call{"f", R"({"s": "12", "n": 7, "b": true, "o": {"a":[1]}})"}));
-  const Said many = parse(Format::kQwenCoder,
-                          "<tool_call><function=f><parameter=s>\na <b>\n</c>\n</parameter></function>"
-                          "</tool_call><tool_call><function=get_weather></function></tool_call>");
-  EXPECT_THAT(many.calls, ElementsAre(Call{"f", R"({"s": "a <b>\n</c>"})"}, Call{"get_weather", "{}"}));
+  const Said many =
+      parse(Format::kQwenCoder,
+            "<tool_call><function=f><parameter=s>\na <b>\n</c>\n</parameter></function>"
+            "</tool_call><tool_call><function=get_weather></function></tool_call>");
+  EXPECT_THAT(many.calls,
+              ElementsAre(Call{"f", R"({"s": "a <b>\n</c>"})"}, Call{"get_weather", "{}"}));
 }
 
 TEST(ToolCalls, ReasoningIsSplitOffFirst) {
@@ -230,28 +241,67 @@ TEST(ToolCalls, HarmonyHasChannels) {
   format.harmony = true;
   const auto parser = make_output_parser(format);
   Said said;
-  const std::string_view kParts[] = {"<|channel|>", "analysis", "<|message|>", "Need ", "weather.",
-                                     "<|end|>", "<|start|>", "assistant", "<|channel|>",
-                                     "commentary to=functions.get_weather ", "<|constrain|>", "json",
-                                     "<|message|>", "{\"city\"", ": \"Rome\"}", "<|call|>",
-                                     "<|start|>", "assistant to=functions.f", "<|channel|>",
-                                     "commentary", "<|message|>", "{}", "<|call|>", "<|start|>",
-                                     "assistant", "<|channel|>", "final", "<|message|>", "Done."};
+  const std::string_view kParts[] = {"<|channel|>",   "analysis",
+                                     "<|message|>",   "Need ",
+                                     "weather.",      "<|end|>",
+                                     "<|start|>",     "assistant",
+                                     "<|channel|>",   "commentary to=functions.get_weather ",
+                                     "<|constrain|>", "json",
+                                     "<|message|>",   "{\"city\"",
+                                     ": \"Rome\"}",   "<|call|>",
+                                     "<|start|>",     "assistant to=functions.f",
+                                     "<|channel|>",   "commentary",
+                                     "<|message|>",   "{}",
+                                     "<|call|>",      "<|start|>",
+                                     "assistant",     "<|channel|>",
+                                     "final",         "<|message|>",
+                                     "Done."};
   for (const std::string_view part : kParts)
     add(said, part.starts_with("<|") ? parser->control(part) : parser->push(part));
-  EXPECT_EQ(said, (Said{"Need weather.", "Done.", {{"get_weather", "{\"city\": \"Rome\"}"}, {"f", "{}"}}}));
+  EXPECT_EQ(
+      said,
+      (Said{"Need weather.", "Done.", {{"get_weather", "{\"city\": \"Rome\"}"}, {"f", "{}"}}}));
 }
 
 /// Fragments of all formats in random order, cut at random: always the same, never a crash,
 /// and every byte that is not a call's is content.
 TEST(ToolCalls, AnyTextAnyCutsTheSameOutcome) {
-  const std::string_view kFragments[] = {
-      "<tool_call>", "</tool_call>", "{", "}", "\"name\"", ": ", "\"f\"", ",", "\"arguments\"",
-      "\"parameters\"", "[", "]", "\"\\\"\"", " ", "\n", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>",
-      "<function=f>", "</function>", "<parameter=s>", "</parameter>", "12", "null", "<think>",
-      "</think>", ";", "é", R"({"name": "f", "arguments": {"n": 1}})", "f", "<", "\""};
+  const std::string_view kFragments[] = {"<tool_call>",
+                                         "</tool_call>",
+                                         "{",
+                                         "}",
+                                         "\"name\"",
+                                         ": ",
+                                         "\"f\"",
+                                         ",",
+                                         "\"arguments\"",
+                                         "\"parameters\"",
+                                         "[",
+                                         "]",
+                                         "\"\\\"\"",
+                                         " ",
+                                         "\n",
+                                         "[TOOL_CALLS]",
+                                         "[ARGS]",
+                                         "<|python_tag|>",
+                                         "<function=f>",
+                                         "</function>",
+                                         "<parameter=s>",
+                                         "</parameter>",
+                                         "12",
+                                         "null",
+                                         "<think>",
+                                         "</think>",
+                                         ";",
+                                         "é",
+                                         R"({"name": "f", "arguments": {"n": 1}})",
+                                         "f",
+                                         "<",
+                                         "\""};
   std::mt19937 random(7);
-  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+  };
   for (const Format f : {Format::kHermes, Format::kLlama3, Format::kMistral, Format::kQwenCoder}) {
     OutputFormat format = format_of(f);
     for (int round = 0; round < 4000; ++round) {

@@ -18,11 +18,25 @@ using boost::beast::string_view;
 
 std::string_view view(string_view text) { return {text.data(), text.size()}; }
 
+bool is_hex_digit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 /// Memory is not set aside on the word of a header alone.
 constexpr std::uint64_t kReservedBodyBytesMax = std::uint64_t{1} << 20;
 /// Line ends that some clients send after a body (RFC 9112, 2.2).
 constexpr std::size_t kLeadingLineEndBytesMax = 4;
 constexpr std::size_t kKeptBufferBytes = 4096;
+
+/// `rest` begins with all of the line of a chunk's size, which is not the last chunk's:
+/// then there is nothing to wait for, but Beast looks for the end of a quoted string behind it.
+bool is_whole_chunk_line(std::string_view rest) {
+  if (rest.starts_with("\r\n")) rest.remove_prefix(2);  // of the chunk before
+  const std::string_view line = rest.substr(0, rest.find("\r\n"));
+  const std::size_t digit = std::min(line.find_first_not_of('0'), line.size());
+  const bool last_chunk = digit > 0 && (digit == line.size() || !is_hex_digit(line[digit]));
+  return line.size() < rest.size() && !last_chunk;
+}
 
 }  // namespace
 
@@ -160,15 +174,20 @@ void RequestReader::put() {
     const std::size_t used =
         parser_->put(boost::asio::const_buffer(input_.data() + begin_, offered), error);
     begin_ += used;
-    if (error == http::error::need_more && state_ == State::kHeader) {
-      return fail_with(400, "Malformed HTTP request: a line is too short");
+    if (error == http::error::need_more) {
+      if (state_ == State::kHeader) {
+        return fail_with(400, "Malformed HTTP request: a line is too short");
+      }
+      if (is_whole_chunk_line(std::string_view(input_).substr(begin_, offered - used))) {
+        return fail_with(400, "Malformed HTTP request: a chunk's extension goes over its line");
+      }
+      if (offered - used >= limits_.max_header_bytes) {
+        return fail_with(431, fmt::format("The line of a chunk's size, or the trailers, take more "
+                                          "than {} bytes",
+                                          limits_.max_header_bytes));
+      }
+      break;
     }
-    if (error == http::error::need_more && offered - used >= limits_.max_header_bytes) {
-      return fail_with(431, fmt::format("The line of a chunk's size, or the trailers, take more "
-                                        "than {} bytes",
-                                        limits_.max_header_bytes));
-    }
-    if (error == http::error::need_more) break;
     if (state_ == State::kFailed) return;
     if (error == http::error::body_limit) {
       return fail_with(413,

@@ -8,7 +8,6 @@ namespace ridgeline {
 namespace {
 
 constexpr double kShrunkPrefill = 0.5;
-constexpr Rung kKvRungMax = Rung::kCapLowPriority;  // see LadderOptions::kv_use_max
 
 double ratio(double value, double limit) { return limit > 0 ? value / limit : 0; }
 
@@ -33,7 +32,9 @@ DegradationLadder::DegradationLadder(LadderOptions options, LadderActions action
 DegradationLadder::Signals DegradationLadder::measure(const EngineStats& stats,
                                                       double memory_use) const {
   Signals signals;
-  signals.queue_delay = ratio(stats.oldest_waiting_seconds, options_.queue_delay_target_seconds);
+  const double target = options_.queue_delay_target_seconds;
+  signals.queue_delay = ratio(stats.oldest_normal_waiting_seconds, target);
+  signals.low_priority_queue_delay = ratio(stats.oldest_waiting_seconds, target);
   // A full cache hurts only those who wait for a place in it. What is merely cached gives way.
   if (stats.waiting > 0 && stats.kv_blocks > 0) {
     signals.kv =
@@ -51,11 +52,20 @@ DegradationLadder::Signals DegradationLadder::measure(const EngineStats& stats,
 void DegradationLadder::update(const EngineStats& stats, double memory_use, Clock::time_point now) {
   const Signals signals = measure(stats, memory_use);
   const Rung at = rung();
-  const bool pressure =
-      signals.queue_delay >= 1 || signals.memory >= 1 || (signals.kv >= 1 && at < kKvRungMax);
-  const bool relief = signals.queue_delay < options_.queue_delay_relief &&
-                      signals.memory < options_.memory_relief &&
-                      (signals.kv < options_.kv_relief || at > kKvRungMax);
+  // How far each signal may push on its own, and where it starts to hold back.
+  const struct {
+    double value, relief;
+    Rung rung_max;
+  } levels[] = {
+      {signals.queue_delay, options_.queue_delay_relief, Rung::kRefuseAll},
+      {signals.low_priority_queue_delay, options_.queue_delay_relief, Rung::kRefuseLowPriority},
+      {signals.kv, options_.kv_relief, Rung::kCapLowPriority},
+      {signals.memory, options_.memory_relief, Rung::kRefuseAll}};
+  bool pressure = false, relief = true;
+  for (const auto& level : levels) {
+    pressure |= level.value >= 1 && at < level.rung_max;
+    relief &= level.value < level.relief || at > level.rung_max;
+  }
   {
     const std::lock_guard lock(mutex_);
     report_.signals = signals;

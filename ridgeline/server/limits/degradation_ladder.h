@@ -30,7 +30,9 @@ inline constexpr int kNormalPriority = 0;
 
 struct LadderOptions {
   // Pressure is any of:
-  double queue_delay_target_seconds = 10;  ///< someone has waited for longer without having run
+  /// Someone has waited for longer without having run. Of those of low priority alone that goes
+  /// no further than kRefuseLowPriority: to wait is what they are there for.
+  double queue_delay_target_seconds = 10;
   /// So much of the KV cache is in use, and someone waits. That alone goes no further than
   /// kCapLowPriority: a saturated server's cache is full, and whether those who wait for it
   /// wait too long, the queue delay says.
@@ -79,7 +81,9 @@ class DegradationLadder {
   /// For metrics and /stats: the last update's signals, each divided by its limit (1 and more
   /// is pressure), and how often each rung was entered.
   struct Signals {
-    double queue_delay = 0, kv = 0, memory = 0;
+    double queue_delay = 0;               ///< of normal priority or higher
+    double low_priority_queue_delay = 0;  ///< of anyone
+    double kv = 0, memory = 0;
   };
   struct Report {
     Rung rung = Rung::kNormal;

@@ -138,6 +138,8 @@ void write_server(ServerMetrics::Impl& metrics, const ServerState& state, Promet
   text.family("ridgeline:degradation_pressure", "gauge",
               "What the ladder looks at, each by its limit: from 1 on it goes up.");
   text.sample(state.ladder.signals.queue_delay, PrometheusText::label("signal", "queue_delay"));
+  text.sample(state.ladder.signals.low_priority_queue_delay,
+              PrometheusText::label("signal", "low_priority_queue_delay"));
   text.sample(state.ladder.signals.kv, PrometheusText::label("signal", "kv_cache"));
   text.sample(state.ladder.signals.memory, PrometheusText::label("signal", "memory"));
   text.gauge("ridgeline:open_connections", "Connections of clients.", state.open_connections);

@@ -86,11 +86,12 @@ std::string ServerMetrics::stats_json(const EngineStats& engine, const ServerSta
          R"("kv_bytes":{},"workspace_bytes":{}}})",
          state.resident_bytes, state.memory_limit_bytes, engine.weight_bytes, engine.kv_bytes,
          engine.workspace_bytes);
-  append(R"(,"degradation":{{"rung":{},"name":"{}","queue_delay":{:.6g},"kv_cache":{:.6g},)"
-         R"("memory":{:.6g}}},"open_connections":{}}})",
-         static_cast<int>(state.ladder.rung), name(state.ladder.rung),
-         state.ladder.signals.queue_delay, state.ladder.signals.kv, state.ladder.signals.memory,
-         state.open_connections);
+  append(
+      R"(,"degradation":{{"rung":{},"name":"{}","queue_delay":{:.6g},"low_priority_queue_delay":{:.6g},"kv_cache":{:.6g},)"
+      R"("memory":{:.6g}}},"open_connections":{}}})",
+      static_cast<int>(state.ladder.rung), name(state.ladder.rung),
+      state.ladder.signals.queue_delay, state.ladder.signals.low_priority_queue_delay,
+      state.ladder.signals.kv, state.ladder.signals.memory, state.open_connections);
   return out;
 }
 

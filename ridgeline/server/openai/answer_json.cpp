@@ -34,7 +34,8 @@ Json usage_json(const Usage& usage) {
 std::string new_id(std::string_view prefix, int length) {
   constexpr std::string_view kLetters =
       "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  thread_local std::mt19937_64 random{std::random_device{}() | std::uint64_t{std::random_device{}()} << 32};
+  thread_local std::mt19937_64 random{std::random_device{}() | std::uint64_t{std::random_device{}()}
+                                                                   << 32};
   std::uniform_int_distribution<std::size_t> letter(0, kLetters.size() - 1);
   std::string id(prefix);
   for (int i = 0; i < length; ++i) id += kLetters[letter(random)];

@@ -27,7 +27,7 @@ struct TokenNames {
   const Tokenizer* tokenizer = nullptr;
   bool as_ids = false;  ///< "token_id:15"
 
-  std::string name(TokenId token) const;   ///< may not be UTF-8
+  std::string name(TokenId token) const;    ///< may not be UTF-8
   std::string legacy(TokenId token) const;  ///< that is then "bytes:\xe2"
   Json bytes(TokenId token) const;
 };

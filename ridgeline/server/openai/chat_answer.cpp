@@ -25,7 +25,8 @@ ChatAnswer::ChatAnswer(ChatRequest request, ChatPlan plan, const ServedModel& se
                             .include_reasoning = request_.include_reasoning};
   choices_.reserve(open_choices_);
   for (std::size_t i = 0; i < open_choices_; ++i)
-    choices_.push_back({ChoiceReader(*served.tokenizer, plan_.output, options), false, {}, {}, {}, {}, {}});
+    choices_.push_back(
+        {ChoiceReader(*served.tokenizer, plan_.output, options), false, {}, {}, {}, {}, {}});
 }
 
 Json ChatAnswer::head(const char* object) const {

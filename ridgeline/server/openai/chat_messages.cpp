@@ -72,8 +72,10 @@ Json read_tool_calls(Fields& message, const Json& calls) {
         const auto text = given->get<std::string>();
         if (!text.empty()) {
           Checked<Json> parsed = parse_body(text);
-          if (!parsed) inner.fail("arguments", "is no JSON object: " + parsed.error().message);
-          else arguments = *std::move(parsed);
+          if (!parsed)
+            inner.fail("arguments", "is no JSON object: " + parsed.error().message);
+          else
+            arguments = *std::move(parsed);
         }
       } else {
         inner.fail_type("arguments", *given, "a JSON object as a string");
@@ -90,9 +92,10 @@ Json read_tool_calls(Fields& message, const Json& calls) {
 Json read_message(Fields& message, const ServedModel& served) {
   std::string role = message.text("role").value_or("");
   if (std::ranges::find(kRoles, role) == kRoles.end()) {
-    message.fail("role", role.empty() ? "is missing; expected system, developer, user, assistant or tool"
-                                      : "is " + ridgeline::quoted(role) +
-                                            "; expected system, developer, user, assistant or tool");
+    message.fail("role", role.empty()
+                             ? "is missing; expected system, developer, user, assistant or tool"
+                             : "is " + ridgeline::quoted(role) +
+                                   "; expected system, developer, user, assistant or tool");
     return {};
   }
   constexpr RefusedField kRefused[] = {
@@ -140,7 +143,8 @@ Json read_messages(Fields& fields, std::string_view name, const ServedModel& ser
   }
   if (messages->empty()) fields.fail(name, "is empty; expected at least one message");
   if (messages->size() > kMaxMessages)
-    fields.fail(name, fmt::format("has {} messages; expected at most {}", messages->size(), kMaxMessages));
+    fields.fail(
+        name, fmt::format("has {} messages; expected at most {}", messages->size(), kMaxMessages));
   for (const Json& message : *messages) {
     const std::string at = fmt::format("{}[{}]", name, normal.size());
     if (!message.is_object()) {

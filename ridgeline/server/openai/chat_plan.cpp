@@ -112,8 +112,8 @@ Checked<ChatPlan> plan_chat(const ChatRequest& request, const ServedModel& serve
 
   const ThinkingTags tags = served.chat_template->thinking_tags().value_or(ThinkingTags{});
   OutputFormat& output = plan.output;
-  output.harmony = tags.open.starts_with("<|channel|>") ||
-                   served.tool_calls == ToolCallFormat::kHarmony;
+  output.harmony =
+      tags.open.starts_with("<|channel|>") || served.tool_calls == ToolCallFormat::kHarmony;
   if (!output.harmony) {
     output.thinking_open = tags.open;
     output.thinking_close = tags.close;
@@ -127,8 +127,8 @@ Checked<ChatPlan> plan_chat(const ChatRequest& request, const ServedModel& serve
   if (request.tools.choice != ToolUse::Choice::kRequired && !request.constraint) return plan;
 
   // A prompt that has closed the reasoning already has asked for none.
-  const bool may_think = output.thinking_close.empty() ||
-                         !trimmed(text).ends_with(output.thinking_close);
+  const bool may_think =
+      output.thinking_close.empty() || !trimmed(text).ends_with(output.thinking_close);
   Result<Grammar::Ptr> grammar =
       grammars.get(grammar_key(request, output, may_think), [&]() -> Result<Grammar::Ptr> {
         RIDGELINE_TRY(Grammar::Ptr answer, answer_grammar(request, output, grammars));

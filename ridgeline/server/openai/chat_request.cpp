@@ -92,9 +92,10 @@ Checked<ChatRequest> read_chat_request(const Json& body, const ServedModel& serv
   request.include_reasoning = fields.boolean("include_reasoning").value_or(true);
   request.echo = fields.boolean("echo").value_or(false);
   if (request.echo && fields.ok()) {
-    const Json& content = Json::parse(request.prompt.messages).back()["content"];
-    request.last_message = content.is_string() ? content.get<std::string>()
-                                               : content[0]["text"].get<std::string>();
+    const Json messages = Json::parse(request.prompt.messages);
+    const Json& content = messages.back()["content"];
+    request.last_message =
+        content.is_string() ? content.get<std::string>() : content[0]["text"].get<std::string>();
   }
 
   const auto completion_tokens =

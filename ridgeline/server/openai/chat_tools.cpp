@@ -12,8 +12,8 @@ using Choice = ToolUse::Choice;
 
 bool is_function_name(const std::string& name) {
   const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
   };
   return !name.empty() && name.size() <= 128 && std::ranges::all_of(name, fits);
 }
@@ -21,8 +21,9 @@ bool is_function_name(const std::string& name) {
 void read_tool(Fields& tool, ToolUse& use) {
   const std::string type = tool.text("type").value_or("");
   if (type != "function")
-    return tool.fail("type", type.empty() ? "is missing; expected function"
-                                          : "is " + ridgeline::quoted(type) + "; expected function");
+    return tool.fail("type", type.empty()
+                                 ? "is missing; expected function"
+                                 : "is " + ridgeline::quoted(type) + "; expected function");
   const Json* function = tool.object("function");
   if (function == nullptr)
     return tool.fail("function", "is missing; expected an object with name and parameters");
@@ -30,8 +31,9 @@ void read_tool(Fields& tool, ToolUse& use) {
   ToolFunction read;
   read.name = fields.text("name").value_or("");
   if (!is_function_name(read.name))
-    return fields.fail("name", fmt::format("is {}; expected 1 to 128 letters, digits, '_', '-' or '.'",
-                                           ridgeline::quoted(read.name)));
+    return fields.fail("name",
+                       fmt::format("is {}; expected 1 to 128 letters, digits, '_', '-' or '.'",
+                                   ridgeline::quoted(read.name)));
   if (std::ranges::find(use.functions, read.name, &ToolFunction::name) != use.functions.end())
     return fields.fail("name", fmt::format("is {}, as that of another tool", read.name));
   fields.text("description");
@@ -45,7 +47,8 @@ void keep(Fields& fields, const std::string& at, const std::vector<std::string>&
           ToolUse& use) {
   for (const std::string& name : names)
     if (std::ranges::find(use.functions, name, &ToolFunction::name) == use.functions.end())
-      return fields.fail(at, fmt::format("names {}, which is none of the tools", ridgeline::quoted(name)));
+      return fields.fail(
+          at, fmt::format("names {}, which is none of the tools", ridgeline::quoted(name)));
   std::erase_if(use.functions, [&](const ToolFunction& f) {
     return std::ranges::find(names, f.name) == names.end();
   });
@@ -71,7 +74,8 @@ void set_mode(Fields& fields, const std::string& at, const std::string& mode, To
   else if (mode == "required")
     use.choice = Choice::kRequired;
   else
-    fields.fail(at, fmt::format("is {}; expected none, auto, required or a function", ridgeline::quoted(mode)));
+    fields.fail(at, fmt::format("is {}; expected none, auto, required or a function",
+                                ridgeline::quoted(mode)));
 }
 
 void read_choice(Fields& fields, ToolUse& use) {
@@ -100,7 +104,8 @@ void read_choice(Fields& fields, ToolUse& use) {
     }
     keep(fields, "tool_choice", names, use);
   } else {
-    inner.fail("type", fmt::format("is {}; expected function or allowed_tools", ridgeline::quoted(type)));
+    inner.fail("type",
+               fmt::format("is {}; expected function or allowed_tools", ridgeline::quoted(type)));
   }
 }
 
@@ -117,7 +122,8 @@ ToolUse read_tools(Fields& fields, const ServedModel& served) {
     return use;
   }
   if (tools->size() > kMaxTools)
-    fields.fail("tools", fmt::format("has {} tools; expected at most {}", tools->size(), kMaxTools));
+    fields.fail("tools",
+                fmt::format("has {} tools; expected at most {}", tools->size(), kMaxTools));
   for (const Json& tool : *tools) {
     const std::string at = fmt::format("tools[{}]", use.functions.size());
     if (!tool.is_object()) fields.fail_type(at, tool, "an object with type and function");

@@ -77,8 +77,9 @@ void CompletionAnswer::on_event(std::size_t index, TokenEvent&& event, std::stri
   }
   if (!was_finished && choice.reader.finished()) --open_choices_;
   if (request_.stream) {
-    const bool says = !text.empty() || delta.finished ||
-                      (!delta.tokens.empty() && (request_.return_token_ids || request_.shows_logprobs));
+    const bool says =
+        !text.empty() || delta.finished ||
+        (!delta.tokens.empty() && (request_.return_token_ids || request_.shows_logprobs));
     if (says && !was_finished) write_chunk(at, choice, text, delta, out);
     return;
   }
@@ -128,7 +129,8 @@ std::vector<std::size_t> CompletionAnswer::chosen(std::size_t prompt) const {
       return choices_[i].logprob_sum /
              static_cast<double>(std::max<std::int64_t>(choices_[i].reader.num_tokens(), 1));
     };
-    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return mean(a) > mean(b); });
+    std::ranges::stable_sort(order,
+                             [&](std::size_t a, std::size_t b) { return mean(a) > mean(b); });
     order.resize(wanted);
   }
   return order;

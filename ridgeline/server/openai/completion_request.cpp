@@ -53,7 +53,8 @@ std::vector<Prompt> read_prompts(Fields& fields, std::string_view name, int voca
   }
   if (value->empty()) fields.fail(name, "is empty; expected at least one prompt");
   if (value->size() > kMaxPrompts)
-    fields.fail(name, fmt::format("has {} prompts; expected at most {}", value->size(), kMaxPrompts));
+    fields.fail(name,
+                fmt::format("has {} prompts; expected at most {}", value->size(), kMaxPrompts));
   if (!fields.ok()) return {};
   for (const Json& item : *value) {
     const std::string at = fmt::format("{}[{}]", name, prompts.size());
@@ -102,8 +103,8 @@ Checked<CompletionRequest> read_completion_request(const Json& body, const Serve
   request.wanted = request.engine.choices;
   if (const auto best_of = fields.integer("best_of", 1, kMaxChoices)) {
     if (*best_of < request.wanted)
-      fields.fail("best_of", fmt::format("is {}; expected at least n, which is {}", *best_of,
-                                         request.wanted));
+      fields.fail("best_of",
+                  fmt::format("is {}; expected at least n, which is {}", *best_of, request.wanted));
     if (*best_of > request.wanted && request.stream)
       fields.fail("best_of", "is more than n with stream: true; expected a whole answer");
     request.engine.choices = static_cast<int>(*best_of);

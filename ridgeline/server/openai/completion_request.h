@@ -24,7 +24,7 @@ struct CompletionRequest : GenerationRequest {
   bool echo = false;
   bool scores_only = false;  ///< max_tokens is 0: what is generated is thrown away
   bool shows_logprobs = false;
-  int wanted = 1;            ///< n; engine.choices is best_of
+  int wanted = 1;  ///< n; engine.choices is best_of
 };
 
 Checked<CompletionRequest> read_completion_request(const Json& body, const ServedModel& served);

@@ -73,8 +73,7 @@ void read_response_format(Fields& body, Collector& found) {
   // Enforced either way.
   inner.boolean("strict");
   inner.text("name");
-  if (inner.find("schema") == nullptr)
-    return found.set(Kind::kJsonObject, "", "response_format");
+  if (inner.find("schema") == nullptr) return found.set(Kind::kJsonObject, "", "response_format");
   found.schema(inner, "schema", "response_format.json_schema.");
 }
 
@@ -140,8 +139,7 @@ GrammarCache::Made GrammarCache::get(const std::string& key, const std::function
 }
 
 Result<Grammar::Ptr> compile(const Constraint& constraint, GrammarCache& cache) {
-  const std::string key =
-      std::to_string(static_cast<int>(constraint.kind)) + ":" + constraint.text;
+  const std::string key = std::to_string(static_cast<int>(constraint.kind)) + ":" + constraint.text;
   return cache.get(key, [&]() -> GrammarCache::Made {
     switch (constraint.kind) {
       case Kind::kJsonObject:

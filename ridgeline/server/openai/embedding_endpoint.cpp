@@ -93,7 +93,8 @@ Checked<EmbeddingRequest> read_embedding_request(const Json& body, const ServedM
   const std::string encoding = fields.text("encoding_format").value_or("float");
   request.base64 = encoding == "base64";
   if (!request.base64 && encoding != "float")
-    fields.fail("encoding_format", "is " + ridgeline::quoted(encoding) + "; expected float or base64");
+    fields.fail("encoding_format",
+                "is " + ridgeline::quoted(encoding) + "; expected float or base64");
   request.dimensions = fields.integer("dimensions", 1, served.embedding_size);
   request.truncate_prompt_tokens =
       fields.integer("truncate_prompt_tokens", 1, std::numeric_limits<std::int32_t>::max());

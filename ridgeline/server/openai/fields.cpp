@@ -151,7 +151,8 @@ void Fields::refuse(std::span<const RefusedField> fields) {
       neutral = *value == Json::parse(rest.substr(0, end));
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
-    if (!neutral) fail(field.name, fmt::format("is not supported: {}", field.why), "unsupported_parameter");
+    if (!neutral)
+      fail(field.name, fmt::format("is not supported: {}", field.why), "unsupported_parameter");
   }
 }
 

@@ -116,8 +116,7 @@ void complete(const GenerationContext& context, Call call, const Json& body) {
     std::vector<TokenId> tokens =
         tokens_of(request.prompts[i], request.add_special_tokens, *context.served.tokenizer);
     truncate(tokens, request);
-    const std::string field =
-        request.prompts.size() == 1 ? "prompt" : fmt::format("prompt[{}]", i);
+    const std::string field = request.prompts.size() == 1 ? "prompt" : fmt::format("prompt[{}]", i);
     if (const auto error = fit_to_context(request, static_cast<std::int64_t>(tokens.size()), field,
                                           "max_tokens", context.served))
       return answer_error(context.parts, call, *error);

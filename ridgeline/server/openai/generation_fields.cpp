@@ -38,14 +38,15 @@ void read_distribution(Fields& fields, const GenerationDefaults& defaults, Sampl
   p.temperature = fields.number("temperature", 0, 1e6).value_or(defaults.temperature.value_or(1));
   p.top_p = fields.number("top_p", 0, 1).value_or(defaults.top_p.value_or(1));
   if (p.top_p == 0) fields.fail("top_p", "is 0; expected a number above 0");
-  const std::int64_t top_k =
-      fields.integer("top_k", -1, std::numeric_limits<int>::max()).value_or(defaults.top_k.value_or(0));
+  const std::int64_t top_k = fields.integer("top_k", -1, std::numeric_limits<int>::max())
+                                 .value_or(defaults.top_k.value_or(0));
   p.top_k = static_cast<int>(std::max<std::int64_t>(top_k, 0));
   p.min_p = fields.number("min_p", 0, 1).value_or(defaults.min_p.value_or(0));
   p.typical_p = fields.number("typical_p", 0, 1).value_or(1);
   const double repetition = defaults.repetition_penalty.value_or(1);
-  p.repetition_penalty = fields.number("repetition_penalty", 0, 1e6)
-                             .value_or(fields.number("repeat_penalty", 0, 1e6).value_or(repetition));
+  p.repetition_penalty =
+      fields.number("repetition_penalty", 0, 1e6)
+          .value_or(fields.number("repeat_penalty", 0, 1e6).value_or(repetition));
   if (p.repetition_penalty == 0)
     fields.fail("repetition_penalty", "is 0; expected a number above 0");
   p.presence_penalty = fields.number("presence_penalty", -2, 2).value_or(0);
@@ -92,7 +93,8 @@ void read_end(Fields& fields, GenerationRequest& request, int vocab_size) {
   p.stop_token_ids = fields.token_ids("stop_token_ids").value_or(std::vector<TokenId>{});
   for (const TokenId id : p.stop_token_ids)
     if (id >= vocab_size)
-      fields.fail("stop_token_ids", fmt::format("has token {}; expected ids below {}", id, vocab_size));
+      fields.fail("stop_token_ids",
+                  fmt::format("has token {}; expected ids below {}", id, vocab_size));
 }
 
 void read_streaming(Fields& fields, GenerationRequest& request) {

@@ -23,7 +23,7 @@ struct GenerationRequest {
   bool skip_special_tokens = true;
   bool add_special_tokens = true;
   bool return_token_ids = false;
-  bool tokens_as_ids = false;  ///< logprobs name tokens "token_id:15"
+  bool tokens_as_ids = false;                          ///< logprobs name tokens "token_id:15"
   std::optional<std::int64_t> truncate_prompt_tokens;  ///< the last ones are kept
   Constraint constraint;
 };

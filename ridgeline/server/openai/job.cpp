@@ -6,6 +6,9 @@
 namespace ridgeline::openai {
 namespace {
 
+/// Of one call, open in the engine at a time; a quarter of its queue by default.
+constexpr std::size_t kOpenMax = 64;
+
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
@@ -64,76 +67,108 @@ Job::Job(const ServiceParts& parts, Call call, std::unique_ptr<Answer> answer, b
       admission_(std::move(admission)) {}
 
 void Job::start(std::vector<Request> requests) {
-  std::vector<RequestFacts> facts;
-  for (const Request& request : requests)
-    facts.push_back({call_.arrived, request.choices, request.params.max_tokens});
+  {
+    const std::lock_guard lock(mutex_);
+    requests_ = std::move(requests);
+  }
   // The exchange keeps what it is given until it is answered, so it must not keep the job.
   call_.exchange->on_close([weak = weak_from_this()] {
     if (const auto job = weak.lock()) job->cancel();
   });
-  auto ids = parts_.loop->submit(std::move(requests), [self = shared_from_this()](
-                                                          RequestUpdate&& u) {
+  submit_more();
+}
+
+void Job::submit_more() {
+  std::vector<Request> slice;
+  std::vector<RequestFacts> facts;
+  {
+    const std::lock_guard lock(mutex_);
+    if (submitting_) return;
+    for (; next_ < requests_.size() && open_requests_ + slice.size() < kOpenMax; ++next_) {
+      const Request& request = requests_[next_];
+      facts.push_back({call_.arrived, request.choices, request.params.max_tokens});
+      slice.push_back(std::move(requests_[next_]));
+    }
+    if (slice.empty()) return;
+    submitting_ = true;
+  }
+  auto ids = parts_.loop->submit(std::move(slice), [self = shared_from_this()](RequestUpdate&& u) {
     self->on_update(std::move(u));
   });
-  if (!ids) return refuse(ids.error());
   bool cancel_rest = false;
   {
     const std::lock_guard lock(mutex_);
-    ids_ = *std::move(ids);
-    open_requests_ = ids_.size();
-    for (const RequestFacts& fact : facts)
-      observed_.push_back(parts_.metrics == nullptr ? ServerMetrics::Request()
-                                                    : parts_.metrics->started(fact));
-    for (RequestUpdate& update : std::exchange(early_, {})) take(std::move(update), cancel_rest);
+    submitting_ = false;
+    if (ids) {
+      ids_.insert(ids_.end(), ids->begin(), ids->end());
+      open_requests_ += ids->size();
+      for (const RequestFacts& fact : facts)
+        observed_.push_back(parts_.metrics == nullptr ? ServerMetrics::Request()
+                                                      : parts_.metrics->started(fact));
+    } else {
+      refuse(ids.error());
+    }
+    for (RequestUpdate& update : std::exchange(early_, {})) take(std::move(update));
+    cancel_rest = answered_ && open_requests_ > 0;
+    if (ended()) close_books();
   }
-  if (cancel_rest || cancelled_) cancel();
+  if (cancel_rest || call_.exchange->closed()) cancel();
 }
 
+/// Called with the lock.
 void Job::refuse(const Refusal& refusal) {
+  next_ = requests_.size();
   const RefusalAnswer told = answer_of(refusal);
   HttpHeaders headers = admission_.headers;
   headers.insert(headers.end(), told.headers.begin(), told.headers.end());
-  answer_error(parts_, call_, told.error, std::move(headers), told.reason);
+  if (!answered_) fail(told.error, std::move(headers));
+  if (parts_.metrics != nullptr) parts_.metrics->refused(told.reason);
 }
 
 void Job::on_update(RequestUpdate&& update) {
-  bool cancel_rest = false;
+  bool cancel_rest = false, more = false;
   {
     const std::lock_guard lock(mutex_);
-    if (ids_.empty())
+    if (submitting_) {
       early_.push_back(std::move(update));
-    else
-      take(std::move(update), cancel_rest);
+      return;
+    }
+    const bool was_answered = answered_;
+    take(std::move(update));
+    cancel_rest = answered_ && !was_answered && open_requests_ > 0;
+    more = next_ < requests_.size();
+    if (ended()) close_books();
   }
   if (cancel_rest) cancel();
+  if (more) submit_more();
 }
 
-void Job::take(RequestUpdate&& update, bool& cancel_rest) {
+/// Called with the lock.
+void Job::take(RequestUpdate&& update) {
   const auto id = std::ranges::find(ids_, update.request);
   if (id == ids_.end()) return;
   const auto index = static_cast<std::size_t>(id - ids_.begin());
   observed_[index].on_update(update);
-  const bool was_answered = answered_;
   std::string out;
   if (!answered_) take_events(index, update.events, out);
   if (update.summary) {
     add_summary(*update.summary);
     --open_requests_;
   }
-  if (!answered_ && (answer_->complete() || open_requests_ == 0)) {
+  if (!answered_ && (answer_->complete() || ended())) {
     answer_->finish(out);
     if (stream_) {
       send(std::move(out));
       call_.exchange->finish();
     } else {
-      call_.exchange->respond({.status = 200, .headers = admission_.headers, .body = std::move(out)});
+      call_.exchange->respond(
+          {.status = 200, .headers = admission_.headers, .body = std::move(out)});
     }
     answered_ = true;
   } else if (!answered_ && stream_ && !out.empty() && !send(std::move(out))) {
     answered_ = true;
   }
-  cancel_rest = answered_ && !was_answered && open_requests_ > 0;
-  if (open_requests_ == 0) close_books();
+  if (answered_) next_ = requests_.size();
 }
 
 void Job::take_events(std::size_t index, std::vector<TokenEvent>& events, std::string& out) {
@@ -174,10 +209,10 @@ void Job::fail(const ApiError& error, HttpHeaders headers) {
 }
 
 void Job::cancel() {
-  cancelled_ = true;
   std::vector<RequestId> ids;
   {
     const std::lock_guard lock(mutex_);
+    next_ = requests_.size();
     ids = ids_;
   }
   for (const RequestId id : ids) parts_.loop->cancel(id);
@@ -199,6 +234,7 @@ void Job::add_summary(const RequestSummary& s) {
 }
 
 void Job::close_books() {
+  if (std::exchange(closed_, true)) return;
   admission_.ticket.settle(total_.prompt_tokens + total_.output_tokens);
   const RateTicket released = std::move(admission_.ticket);
   // A client that left before anything was sent got no status; 499 is what proxies log for it.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,17 +17,21 @@ class Job : public std::enable_shared_from_this<Job> {
   Job(const ServiceParts& parts, Call call, std::unique_ptr<Answer> answer, bool stream,
       Admission admission);
 
-  /// Submits the requests; their order is the answer's. A refusal is answered.
+  /// Submits the requests; their order is the answer's. A refusal is answered. Of very many, as
+  /// a batch of embeddings may have, some at a time, so that they do not fill the queue.
   void start(std::vector<Request> requests);
 
  private:
+  /// The next ones, as long as there are any and few of them are open.
+  void submit_more();
   void on_update(RequestUpdate&& update);
-  void take(RequestUpdate&& update, bool& cancel_rest);
+  void take(RequestUpdate&& update);
   void take_events(std::size_t index, std::vector<TokenEvent>& events, std::string& out);
   void add_summary(const RequestSummary& summary);
   bool send(std::string out);
   void fail(const ApiError& error, HttpHeaders headers = {});
   void refuse(const Refusal& refusal);
+  bool ended() const { return open_requests_ == 0 && next_ == requests_.size() && !submitting_; }
   void cancel();
   void close_books();
 
@@ -39,17 +42,19 @@ class Job : public std::enable_shared_from_this<Job> {
   std::mutex mutex_;  // guards what follows
   std::unique_ptr<Answer> answer_;
   Admission admission_;
-  std::vector<RequestId> ids_;  ///< empty: submit() has not returned yet
-  std::vector<RequestUpdate> early_;  ///< that came before it did
+  std::vector<Request> requests_;  ///< from next_ on not submitted yet
+  std::size_t next_ = 0;
+  std::vector<RequestId> ids_;
+  bool submitting_ = false;           ///< the ids of the latest ones are not known yet
+  std::vector<RequestUpdate> early_;  ///< that came meanwhile
   std::vector<ServerMetrics::Request> observed_;
   std::size_t open_requests_ = 0;
   bool answered_ = false;   ///< nothing more is sent
+  bool closed_ = false;     ///< counted and logged
   bool streaming_ = false;  ///< its head is sent
   int status_ = 200;
   std::string error_;
   RequestSummary total_;
-
-  std::atomic<bool> cancelled_{false};
 };
 
 /// What a client is told of a request that was not taken, and what the metrics call it.

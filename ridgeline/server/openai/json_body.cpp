@@ -70,8 +70,8 @@ Checked<Json> parse_body(std::string_view body) {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..."
     const std::string_view what = e.what();
     const std::size_t at = what.find("] ");
-    return refuse(fmt::format("The body is no JSON: {}",
-                              at == what.npos ? what : what.substr(at + 2)));
+    return refuse(
+        fmt::format("The body is no JSON: {}", at == what.npos ? what : what.substr(at + 2)));
   }
 }
 

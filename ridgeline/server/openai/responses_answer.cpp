@@ -62,7 +62,8 @@ void ResponsesAnswer::take(const OutputPiece& piece, std::vector<TokenLogprobs>&
   Json fields{{"item_id", item.id}, {"output_index", items_.size() - 1}};
   switch (piece.kind) {
     case Kind::kContent:
-      fields.update({{"content_index", 0}, {"delta", piece.text}, {"logprobs", logprobs_json(logprobs)}});
+      fields.update(
+          {{"content_index", 0}, {"delta", piece.text}, {"logprobs", logprobs_json(logprobs)}});
       std::ranges::move(logprobs, std::back_inserter(item.logprobs));
       logprobs.clear();
       event("response.output_text.delta", std::move(fields), out);
@@ -113,9 +114,9 @@ void ResponsesAnswer::close_item(std::string& out) {
     text["text"] = item.text;
     part["part"] = part_json(item, true);
     if (item.kind == Kind::kContent) text["logprobs"] = logprobs_json(item.logprobs);
-    event(item.kind == Kind::kContent ? "response.output_text.done"
-                                      : "response.reasoning_text.done",
-          std::move(text), out);
+    event(
+        item.kind == Kind::kContent ? "response.output_text.done" : "response.reasoning_text.done",
+        std::move(text), out);
     event("response.content_part.done", std::move(part), out);
   }
   event("response.output_item.done",
@@ -142,9 +143,9 @@ Json ResponsesAnswer::item_json(const Item& item, bool filled) const {
   Json content = filled ? Json::array({part_json(item, true)}) : Json::array();
   switch (item.kind) {
     case Kind::kToolCall:
-      return {{"id", item.id},           {"type", "function_call"}, {"status", status},
-              {"call_id", item.call_id}, {"name", item.call_name},
-              {"arguments", filled ? item.text : ""}};
+      return {{"id", item.id},          {"type", "function_call"},
+              {"status", status},       {"call_id", item.call_id},
+              {"name", item.call_name}, {"arguments", filled ? item.text : ""}};
     case Kind::kReasoning:
       return {{"id", item.id},
               {"type", "reasoning"},
@@ -189,12 +190,10 @@ Json ResponsesAnswer::response_json(const std::string& status) const {
       {"top_logprobs", request_.chat.engine.logprobs.value_or(0)},
       {"top_p", p.top_p},
       {"truncation", "disabled"},
-      {"usage", nullptr},
       {"metadata", Json::parse(request_.metadata)},
   };
   if (request_.user != "null") response["user"] = Json::parse(request_.user);
-  if (status == "incomplete")
-    response["incomplete_details"] = {{"reason", "max_output_tokens"}};
+  if (status == "incomplete") response["incomplete_details"] = {{"reason", "max_output_tokens"}};
   if (status == "in_progress") return response;
   if (status == "completed") response["completed_at"] = unix_seconds();
   const auto input = static_cast<std::int64_t>(plan_.prompt.size());

@@ -28,17 +28,19 @@ constexpr RefusedField kRefused[] = {
 
 /// Fields that are translated here, or say nothing to the model.
 constexpr std::array<std::string_view, 16> kOurs = {
-    "input",       "instructions",      "tools",          "tool_choice",
-    "text",        "reasoning",         "include",        "max_output_tokens",
-    "metadata",    "stream_options",    "top_logprobs",   "max_tool_calls",
-    "store",       "background",        "truncation",     "prompt_cache_key"};
+    "input",    "instructions",   "tools",        "tool_choice",
+    "text",     "reasoning",      "include",      "max_output_tokens",
+    "metadata", "stream_options", "top_logprobs", "max_tool_calls",
+    "store",    "background",     "truncation",   "prompt_cache_key"};
 
 /// The conversation: items, each a message or what stands between messages.
 class Conversation {
  public:
   explicit Conversation(Fields& body) : body_(body) {}
 
-  void add_system(const std::string& text) { add({{"role", "system"}, {"content", text}}, "instructions"); }
+  void add_system(const std::string& text) {
+    add({{"role", "system"}, {"content", text}}, "instructions");
+  }
   void add_user(const std::string& text) { add({{"role", "user"}, {"content", text}}, "input"); }
 
   void add_item(const Json& item, std::size_t index) {
@@ -47,7 +49,8 @@ class Conversation {
     Fields fields = body_.within(item, at);
     const std::string type = fields.text("type").value_or("message");
     if (type == "message") {
-      Json message{{"role", item.value("role", Json())}, {"content", item.value("content", Json())}};
+      Json message{{"role", item.value("role", Json())},
+                   {"content", item.value("content", Json())}};
       if (message["role"] == "assistant" && !reasoning_.empty())
         message["reasoning_content"] = std::exchange(reasoning_, {});
       add(std::move(message), at);
@@ -182,7 +185,8 @@ void read_include(Fields& body, ResponsesRequest& request, Json& chat) {
     if (name == "message.output_text.logprobs")
       request.logprobs = true;
     else if (name != "reasoning.encrypted_content")  // reasoning is in the open
-      body.fail("include", fmt::format("names {}; expected message.output_text.logprobs", ridgeline::quoted(name)));
+      body.fail("include", fmt::format("names {}; expected message.output_text.logprobs",
+                                       ridgeline::quoted(name)));
   }
   const auto top = body.integer("top_logprobs", 0, kMaxLogprobs);
   if (top && *top > 0) request.logprobs = true;
@@ -240,7 +244,12 @@ Checked<ResponsesRequest> read_responses_request(const Json& body, const ServedM
 
   if (const Json tools = nested_tools(fields); !tools.empty()) {
     chat["tools"] = tools;
-    request.tools = dump(*fields.array("tools"));
+    Json shown = *fields.array("tools");  // with what OpenAI's answers always say of a tool
+    for (Json& tool : shown) {
+      if (!tool.contains("strict")) tool["strict"] = false;
+      if (!tool.contains("parameters")) tool["parameters"] = nullptr;
+    }
+    request.tools = dump(shown);
   }
   if (const Json* choice = fields.find("tool_choice")) {
     chat["tool_choice"] = nested_choice(*choice);

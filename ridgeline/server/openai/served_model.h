@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ridgeline/engine/request.h"
-#include "ridgeline/model/generation_defaults.h"
+#include "ridgeline/engine/engine.h"
 #include "ridgeline/text/chat_template.h"
 #include "ridgeline/text/tokenizer.h"
 #include "ridgeline/text/tool_calls/tool_call_format.h"

@@ -40,7 +40,7 @@ std::string_view bearer(const HttpRequest& request) {
 }  // namespace
 
 struct Service::Impl {
-  using Work = std::function<void(Call&, const Json&)>;
+  using Work = std::function<void(const Call&, const Json&)>;
 
   Impl(ServedModel served, ServiceParts service_parts, ServiceOptions service_options)
       : model(std::move(served)),
@@ -103,13 +103,16 @@ void Service::Impl::post(Call call, Work work) {
     try {
       work(*shared, *body);
     } catch (const std::exception& e) {
-      answer_error(parts, *shared,
-                   {.status = 500, .message = std::string("This is a bug of the server: ") + e.what()});
+      answer_error(
+          parts, *shared,
+          {.status = 500, .message = std::string("This is a bug of the server: ") + e.what()});
     }
   });
   if (!taken)
     answer_error(parts, *shared,
-                 {.status = 503, .message = "Too many requests are waiting to be read", .code = "queue_full"},
+                 {.status = 503,
+                  .message = "Too many requests are waiting to be read",
+                  .code = "queue_full"},
                  {{"Retry-After", "1"}}, "queue_full");
 }
 
@@ -121,7 +124,7 @@ void Service::Impl::add_post(Router& router, std::string_view pattern, Work work
 }
 
 Service::Impl::Work Service::Impl::of(Checked<Json> (*endpoint)(const Json&, const ServedModel&)) {
-  return [this, endpoint](Call& call, const Json& body) {
+  return [this, endpoint](const Call& call, const Json& body) {
     const Checked<Json> result = endpoint(body, model);
     if (!result) return answer_error(parts, call, result.error());
     answer(parts, call, json_response(*result));
@@ -138,35 +141,39 @@ void Service::Impl::add_models(Router& router) {
   };
   router.add("GET", "/v1/models", list);
   router.add("GET", "/models", list);
-  router.add("GET", "/v1/models/{model...}",
-             [this](HttpRequest request, std::shared_ptr<Exchange> exchange) {
-               const std::string name(request.path_parameter("model"));
-               Call call{std::move(request), std::move(exchange), "/v1/models/{model}", {}, Clock::now()};
-               if (!authorized(call)) return;
-               if (std::ranges::find(model.names, name) != model.names.end())
-                 return answer(parts, call, json_response(model_json(model, name)));
-               answer_error(parts, call,
-                            {.status = 404,
-                             .message = fmt::format("The model {} does not exist; this server has {}",
-                                                    ridgeline::quoted(name), model.names.front()),
-                             .param = "model",
-                             .code = "model_not_found"});
-             });
+  router.add(
+      "GET", "/v1/models/{model...}",
+      [this](HttpRequest request, std::shared_ptr<Exchange> exchange) {
+        const std::string name(request.path_parameter("model"));
+        Call call{std::move(request), std::move(exchange), "/v1/models/{model}", {}, Clock::now()};
+        if (!authorized(call)) return;
+        if (std::ranges::find(model.names, name) != model.names.end())
+          return answer(parts, call, json_response(model_json(model, name)));
+        answer_error(parts, call,
+                     {.status = 404,
+                      .message = fmt::format("The model {} does not exist; this server has {}",
+                                             ridgeline::quoted(name), model.names.front()),
+                      .param = "model",
+                      .code = "model_not_found"});
+      });
 }
 
 /// For operators; none of them asks for a key, and none is logged.
 void Service::Impl::add_operations(Router& router) {
   const auto get = [&](std::string_view pattern, std::function<HttpResponse()> make) {
-    router.add("GET", pattern, [this, pattern, make = std::move(make)](
-                                   const HttpRequest&, const std::shared_ptr<Exchange>& exchange) {
-      HttpResponse response = make();
-      if (parts.metrics != nullptr) parts.metrics->http_response(pattern, response.status);
-      exchange->respond(std::move(response));
-    });
+    router.add("GET", pattern,
+               [this, pattern, make = std::move(make)](const HttpRequest&,
+                                                       const std::shared_ptr<Exchange>& exchange) {
+                 HttpResponse response = make();
+                 if (parts.metrics != nullptr)
+                   parts.metrics->http_response(pattern, response.status);
+                 exchange->respond(std::move(response));
+               });
   };
   get("/health", [] { return json_response({{"status", "ok"}}); });
   get("/ready", [this] {
-    if (parts.loop != nullptr && !parts.loop->draining()) return json_response({{"status", "ready"}});
+    if (parts.loop != nullptr && !parts.loop->draining())
+      return json_response({{"status", "ready"}});
     HttpResponse response = json_response({{"status", "draining"}});
     response.status = 503;
     return response;
@@ -181,7 +188,8 @@ void Service::Impl::add_operations(Router& router) {
     return response;
   });
   get("/stats", [this, state] {
-    return HttpResponse{.status = 200, .body = parts.metrics->stats_json(parts.loop->stats(), state())};
+    return HttpResponse{.status = 200,
+                        .body = parts.metrics->stats_json(parts.loop->stats(), state())};
   });
 }
 
@@ -190,8 +198,8 @@ void Service::add_routes(Router& router) {
   impl.add_models(router);
   impl.add_operations(router);
   const auto generation = [&impl](auto endpoint) -> Impl::Work {
-    return [&impl, endpoint](Call& call, const Json& body) {
-      endpoint(GenerationContext{impl.model, impl.parts, impl.grammars}, std::move(call), body);
+    return [&impl, endpoint](const Call& call, const Json& body) {
+      endpoint(GenerationContext{impl.model, impl.parts, impl.grammars}, call, body);
     };
   };
   // The short forms are llama-server's.

@@ -10,8 +10,8 @@
 namespace ridgeline::openai {
 
 struct ServiceOptions {
-  std::string version;              ///< of GET /version
-  int work_threads = 2;             ///< parsing, templates, tokenizing, grammars
+  std::string version;                   ///< of GET /version
+  int work_threads = 2;                  ///< parsing, templates, tokenizing, grammars
   std::size_t max_waiting_calls = 1024;  ///< for such a thread: one more is answered by 503
   std::size_t cached_grammars = 64;
 };

@@ -90,8 +90,9 @@ Checked<Json> detokenize(const Json& body, const ServedModel& served) {
   if (tokens)
     for (std::size_t i = 0; i < tokens->size(); ++i)
       if (!tokenizer.is_valid((*tokens)[i]))
-        fields.fail(fmt::format("tokens[{}]", i), fmt::format("is token {}; expected an id below {}",
-                                                               (*tokens)[i], tokenizer.vocab_size()));
+        fields.fail(fmt::format("tokens[{}]", i),
+                    fmt::format("is token {}; expected an id below {}", (*tokens)[i],
+                                tokenizer.vocab_size()));
   if (error) return tl::make_unexpected(*std::move(error));
   const std::string text = tokenizer.decode(*tokens, /*render_special=*/true);
   return Json{{"prompt", text}, {"content", text}};

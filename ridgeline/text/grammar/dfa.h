@@ -17,9 +17,9 @@ inline constexpr char32_t kLastCodePoint = 0x10FFFF;
 
 /// The code points cut into classes that an automaton does not tell apart.
 struct CodePointClasses {
-  std::vector<char32_t> starts{0};           ///< of intervals, ascending, the first is 0
-  std::vector<std::uint16_t> classes{0};     ///< of each interval
-  std::array<std::uint16_t, 128> ascii{};    ///< the same for these, looked up
+  std::vector<char32_t> starts{0};         ///< of intervals, ascending, the first is 0
+  std::vector<std::uint16_t> classes{0};   ///< of each interval
+  std::array<std::uint16_t, 128> ascii{};  ///< the same for these, looked up
   std::uint32_t count = 1;
 
   std::size_t interval_of(char32_t code_point) const;
@@ -41,15 +41,18 @@ struct Dfa {
   static constexpr std::uint32_t kInfinite = 0xFFFFFFFF;
   std::vector<std::uint32_t> counts;
   std::vector<bool> universal;
-  /// And how many characters, whichever, it takes at least to get to a text without a label;
-  /// kInfinite: no number does. A string of at most 500 characters is free at its beginning.
-  std::vector<std::uint32_t> slack;
+  /// And how many characters, whichever, it takes at least to get to a text without a label,
+  /// and to where nothing leads on; kInfinite: no number does. A string of at most 500
+  /// characters is free at its beginning.
+  std::vector<std::uint32_t> slack, room;
 
   std::size_t size() const { return labels.size(); }
   bool empty() const { return labels.empty(); }
   std::uint32_t step(std::uint32_t state, char32_t code_point) const {
     return next[state * alphabet.count + alphabet.class_of(code_point)];
   }
+  /// Whether a text that gets here belongs, and nothing longer does.
+  bool ends_at(std::uint32_t state) const { return labels[state] != 0 && counts[state] == 1; }
   /// Whether some code point of [low, high] leads on. The range is not empty.
   bool leads_on(std::uint32_t state, char32_t low, char32_t high) const;
   /// 0 where it does not belong.

@@ -39,7 +39,8 @@ class Parser {
 
  private:
   [[noreturn]] void error(const std::string& why) const {
-    const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at_), '\n');
+    const auto line =
+        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at_), '\n');
     refuse(fmt::format("line {} of the GBNF grammar {}", line, why));
   }
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
@@ -61,8 +62,8 @@ class Parser {
     }
   }
   static bool is_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
   }
   std::string name() {
     const std::size_t begin = at_;
@@ -86,7 +87,9 @@ class Parser {
         static_cast<std::uint32_t>(program_->productions.size()));
     program_->productions.push_back(std::move(elements));
   }
-  static Element rule_element(std::uint32_t number) { return {Element::Kind::kRule, number, kNone}; }
+  static Element rule_element(std::uint32_t number) {
+    return {Element::Kind::kRule, number, kNone};
+  }
 
   void rule() {
     const std::string rule_name = name();
@@ -166,9 +169,12 @@ class Parser {
     const char c = peek();
     ++at_;
     switch (c) {
-      case 'n': return '\n';
-      case 'r': return '\r';
-      case 't': return '\t';
+      case 'n':
+        return '\n';
+      case 'r':
+        return '\r';
+      case 't':
+        return '\t';
       case 'x':
       case 'u':
       case 'U': {
@@ -183,8 +189,10 @@ class Parser {
       case '[':
       case ']':
       case '-':
-      case '^': return static_cast<char32_t>(c);
-      default: error(fmt::format("has the unknown escape {}", quoted("\\" + std::string(1, c))));
+      case '^':
+        return static_cast<char32_t>(c);
+      default:
+        error(fmt::format("has the unknown escape {}", quoted("\\" + std::string(1, c))));
     }
   }
 
@@ -193,7 +201,8 @@ class Parser {
     while (!take("\"")) append_utf8(character(), bytes);
     budget_.spend(bytes.size());
     program_->literals.push_back(std::move(bytes));
-    return {Element::Kind::kLiteral, static_cast<std::uint32_t>(program_->literals.size() - 1), kNone};
+    return {Element::Kind::kLiteral, static_cast<std::uint32_t>(program_->literals.size() - 1),
+            kNone};
   }
 
   CodePointSet character_class() {
@@ -256,7 +265,8 @@ class Parser {
       node = std::move(repeated);
     }
     program_->dfas.push_back(regex_whole(node, budget_));
-    elements.push_back({Element::Kind::kDfa, static_cast<std::uint32_t>(program_->dfas.size() - 1), kNone});
+    elements.push_back(
+        {Element::Kind::kDfa, static_cast<std::uint32_t>(program_->dfas.size() - 1), kNone});
   }
 
   void repeat(Program::Production& elements) {

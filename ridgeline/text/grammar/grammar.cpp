@@ -86,7 +86,8 @@ grammar::DfaPtr first_occurrence(const std::u32string& tag, Budget& budget) {
   std::size_t fallback = 0;  // the state after tag[1..i)
   for (std::size_t i = 0; i < tag.size(); ++i) {
     const std::uint32_t own = dfa.alphabet.class_of(tag[i]);
-    for (std::size_t c = 0; c < n; ++c) dfa.next[i * n + c] = i == 0 ? 0 : dfa.next[fallback * n + c];
+    for (std::size_t c = 0; c < n; ++c)
+      dfa.next[i * n + c] = i == 0 ? 0 : dfa.next[fallback * n + c];
     const std::uint32_t further = i == 0 ? 0 : dfa.next[fallback * n + own];
     dfa.next[i * n + own] = static_cast<std::uint32_t>(i + 1);
     fallback = further;

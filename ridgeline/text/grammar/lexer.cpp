@@ -8,6 +8,9 @@ namespace {
 // Phases. Within an escape: behind the backslash; with 0 to 3 digits read; behind a high
 // surrogate, that and its backslash, with 0 to 3 digits of the low one read.
 constexpr std::uint8_t kBackslash = 1, kDigits = 2, kHigh = 6, kHighBackslash = 7, kLowDigits = 8;
+// The first code point that UTF-8 writes with so many bytes.
+constexpr char32_t kFirst[] = {0, 0, 0x80, 0x800, 0x10000};
+
 // Within UTF-8: kUtf8 + 4 * length + bytes to come.
 constexpr std::uint8_t kUtf8 = 16;
 
@@ -71,6 +74,34 @@ Lexer::Step Lexer::in_string(const Dfa& dfa, unsigned char byte) {
   return phase == 0 || phase >= kUtf8 ? utf8(dfa, byte) : escape(dfa, byte);
 }
 
+CodePointSet Lexer::possible() const {
+  const auto filled = [this](unsigned bits_left) {
+    const char32_t low = (partial & 0xFFFF) << bits_left;
+    return CodePointRange{low, low | ((1U << bits_left) - 1)};
+  };
+  if (phase >= kUtf8) {
+    const unsigned bits_left = 6 * ((phase - kUtf8) % 4U);
+    const char32_t low = partial << bits_left;
+    return {{std::max(low, kFirst[(phase - kUtf8) / 4]),
+             std::min<char32_t>(low | ((1U << bits_left) - 1), kLastCodePoint)}};
+  }
+  if (phase == kBackslash) return {{0, kLastCodePoint}};
+  if (phase < kHigh) {
+    const CodePointRange units = filled(4 * (4 - (phase - kDigits)));
+    const char32_t low = std::max(units.low, kHighFirst);
+    const char32_t high = std::min<char32_t>(units.high, kLowFirst - 1);
+    CodePointSet set{units};
+    if (low <= high) set.push_back({pair(low, kLowFirst), pair(high, kLowLast)});
+    return set;
+  }
+  CodePointRange low{kLowFirst, kLowLast};
+  if (phase > kLowDigits) {
+    const CodePointRange units = filled(4 * (4 - (phase - kLowDigits)));
+    low = {std::max(units.low, kLowFirst), std::min(units.high, kLowLast)};
+  }
+  return {{pair(partial >> 16, low.low), pair(partial >> 16, low.high)}};
+}
+
 Lexer::Step Lexer::utf8(const Dfa& dfa, unsigned char byte) {
   unsigned length = 0, left = 0;
   if (phase == 0) {
@@ -90,7 +121,6 @@ Lexer::Step Lexer::utf8(const Dfa& dfa, unsigned char byte) {
     left = (phase - kUtf8) % 4U - 1;
     partial = (partial << 6) | (byte & 0x3F);
   }
-  static constexpr char32_t kFirst[] = {0, 0, 0x80, 0x800, 0x10000};
   const char32_t low = std::max<char32_t>(partial << (6 * left), kFirst[length]);
   const char32_t high = (partial << (6 * left)) | ((1U << (6 * left)) - 1);
   if (low > high || low > kLastCodePoint || !range_leads_on(dfa, state, low, high)) {
@@ -106,17 +136,24 @@ Lexer::Step Lexer::escape(const Dfa& dfa, unsigned char byte) {
     switch (byte) {
       case '"':
       case '\\':
-      case '/': return advance(dfa, byte);
-      case 'b': return advance(dfa, '\b');
-      case 'f': return advance(dfa, '\f');
-      case 'n': return advance(dfa, '\n');
-      case 'r': return advance(dfa, '\r');
-      case 't': return advance(dfa, '\t');
+      case '/':
+        return advance(dfa, byte);
+      case 'b':
+        return advance(dfa, '\b');
+      case 'f':
+        return advance(dfa, '\f');
+      case 'n':
+        return advance(dfa, '\n');
+      case 'r':
+        return advance(dfa, '\r');
+      case 't':
+        return advance(dfa, '\t');
       case 'u':
         phase = kDigits;
         partial = 0;
         return escapes_lead_on(dfa, state, 0, 0xFFFF) ? Step::kOn : Step::kRefused;
-      default: return Step::kRefused;
+      default:
+        return Step::kRefused;
     }
   }
   if (phase == kHigh || phase == kHighBackslash) {

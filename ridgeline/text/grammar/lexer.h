@@ -18,6 +18,8 @@ struct Lexer {
   Step raw(const Dfa& dfa, unsigned char byte);
   /// kQuote: an unescaped quote, and nothing has changed.
   Step in_string(const Dfa& dfa, unsigned char byte);
+  /// Within a character: which ones it may become. (Surrogates may be among them.)
+  CodePointSet possible() const;
 
  private:
   Step advance(const Dfa& dfa, char32_t code_point);

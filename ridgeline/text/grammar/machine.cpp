@@ -1,239 +1,28 @@
 #include "ridgeline/text/grammar/machine.h"
 
 #include <algorithm>
-#include <bit>
-
-#include "ridgeline/text/grammar/scalars.h"
-#include "ridgeline/text/utf8.h"
 
 namespace ridgeline::grammar {
-
-// Murmur3's finalizer (Appleby) over the sum of both.
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t h = a * 0x9E3779B97F4A7C15ULL + b + 0x7F4A7C159E3779B9ULL;
-  h ^= h >> 33;
-  h *= 0xFF51AFD7ED558CCDULL;
-  h ^= h >> 33;
-  h *= 0xC4CEB9FE1A85EC53ULL;
-  return h ^ (h >> 33);
-}
-
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t h = text.size();
-  for (const char c : text) h = mix(h, static_cast<unsigned char>(c));
-  return h;
-}
-
-// Not by recursion: a list may be long.
-Seen::~Seen() {
-  SeenPtr next = std::move(before);
-  while (next && next.use_count() == 1) {
-    SeenPtr after = std::move(const_cast<Seen&>(*next).before);
-    next = std::move(after);
-  }
-}
 
 namespace {
 
 using Mode = Thread::Mode;
 
-std::uint64_t pointer_hash(const void* pointer) {
-  return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(pointer));
-}
-
-FramePtr finished(Frame frame) {
-  frame.depth = frame.below ? frame.below->depth + 1 : 1;
-  std::uint64_t h = frame.below ? frame.below->hash : 1;
-  h = mix(h, static_cast<std::uint64_t>(frame.kind));
-  h = mix(h, pointer_hash(frame.program));
-  h = mix(h, (std::uint64_t{frame.index} << 32) | frame.position);
-  for (const std::uint64_t word : frame.fulfilled) h = mix(h, word);
-  if (frame.seen) h = mix(h, frame.seen->hash);
-  frame.hash = h;
-  return std::make_shared<const Frame>(std::move(frame));
-}
-
-SeenPtr with(const SeenPtr& before, std::string text) {
-  auto seen = std::make_shared<Seen>();
-  seen->hash = hash_of(text) + (before ? before->hash : 0);
-  seen->count = before ? before->count + 1 : 1;
-  seen->text = std::move(text);
-  seen->before = before;
-  return seen;
-}
-
-bool contains(const Seen* seen, std::string_view text) {
-  for (; seen != nullptr; seen = seen->before.get()) {
-    if (seen->text == text) return true;
-  }
-  return false;
-}
-
-std::uint32_t num_seen(const Frame& frame) { return frame.seen ? frame.seen->count : 0; }
-
-const JsonObject& object_of(const Frame& frame) {
-  return frame.program->json.objects[frame.index];
-}
-const JsonArray& array_of(const Frame& frame) { return frame.program->json.arrays[frame.index]; }
-
-std::uint32_t num_fulfilled(const Frame& frame) {
-  int count = 0;
-  for (const std::uint64_t word : frame.fulfilled) count += std::popcount(word);
-  return static_cast<std::uint32_t>(count);
-}
-bool is_fulfilled(const Frame& frame, std::uint32_t bit) {
-  return (frame.fulfilled[bit / 64] >> (bit % 64) & 1) != 0;
-}
-std::uint32_t num_open(const Frame& frame) {
-  const std::size_t all = frame.kind == Frame::Kind::kObject ? object_of(frame).obligations.size()
-                                                             : array_of(frame).witnesses.size();
-  return static_cast<std::uint32_t>(all) - num_fulfilled(frame);
-}
-
-// Only what is still asked for may come.
-bool is_tight(const Frame& object) {
-  const std::uint32_t max = object_of(object).max;
-  return max != kNoLimit && max - num_seen(object) <= num_open(object);
-}
-
-bool may_have_another_key(const Frame& frame) {
-  const JsonObject& object = object_of(frame);
-  const std::uint32_t count = num_seen(frame);
-  if (count >= std::min(object.max, Machine::kSeenMax) || object.keys->empty()) return false;
-  const std::uint32_t names = object.keys->counts[0];
-  return names == Dfa::kInfinite || names > count;
-}
-
-// The number of items beyond which it does not matter how many there are.
-std::uint32_t count_cap(const JsonArray& array) {
-  if (array.max != kNoLimit) return array.max;
-  std::size_t cap = std::max<std::size_t>(array.min, array.items.prefix.size());
-  for (const auto& witness : array.witnesses) cap = std::max(cap, witness.prefix.size());
-  return static_cast<std::uint32_t>(std::min<std::size_t>(cap, kNoLimit - 1));
-}
-
-bool may_have_another_item(const Frame& frame) {
-  const JsonArray& array = array_of(frame);
-  if (array.max != kNoLimit && frame.position >= array.max) return false;
-  const std::uint32_t value = array.items.at(frame.position);
-  if (value == kNone) return false;
-  if (!array.is_unique) return true;
-  const JsonValue& v = frame.program->json.values[value];
-  std::uint64_t count = 0;
-  for (const DfaPtr& dfa : {v.bare, v.string}) {
-    if (dfa->empty()) continue;
-    if (dfa->counts[0] == Dfa::kInfinite) return num_seen(frame) < Machine::kSeenMax;
-    count += dfa->counts[0];
-  }
-  return count > num_seen(frame) && num_seen(frame) < Machine::kSeenMax;
-}
-
 bool is_blank(unsigned char byte) {
   return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
 }
 
-bool ends_here(const Dfa& dfa, std::uint32_t state) {
-  return dfa.labels[state] != 0 && dfa.counts[state] == 1;
-}
+}  // namespace
 
-// What a string's source says, as far as its escapes are complete.
-std::string unescaped(std::string_view raw) {
-  if (raw.find('\\') == raw.npos) return std::string(raw);
-  // An automaton that knows every character and says which.
-  std::string out;
-  for (std::size_t i = 0; i < raw.size();) {
-    if (raw[i] != '\\') {
-      out += raw[i++];
-      continue;
-    }
-    if (i + 1 >= raw.size()) break;
-    const char c = raw[i + 1];
-    if (c != 'u') {
-      static constexpr std::string_view kFrom = "bfnrt", kTo = "\b\f\n\r\t";
-      const std::size_t at = kFrom.find(c);
-      out += at == kFrom.npos ? c : kTo[at];
-      i += 2;
-      continue;
-    }
-    const auto four = [&](std::size_t at) -> char32_t {
-      return static_cast<char32_t>(std::stoul(std::string(raw.substr(at, 4)), nullptr, 16));
-    };
-    if (i + 6 > raw.size()) break;
-    char32_t code_point = four(i + 2);
-    i += 6;
-    if (code_point >= 0xD800 && code_point < 0xDC00) {
-      if (i + 6 > raw.size()) break;
-      code_point = 0x10000 + ((code_point - 0xD800) << 10) + (four(i + 2) - 0xDC00);
-      i += 6;
-    }
-    append_utf8(code_point, out);
-  }
-  return out;
-}
-
-// Of equal values equal; of a string and a number different.
-std::string canonical_item(Mode mode, const std::string& text) {
-  if (mode == Mode::kString) return "\"" + text;
-  if (!text.empty() && (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'))) {
-    try {
-      return parse_decimal(text).text();
-    } catch (const Refusal&) {
-      return text;
-    }
-  }
-  return text;
-}
-
-const Frame* unique_array(const Thread& thread) {
+const Frame* Machine::unique_array(const Thread& thread) {
   if (!thread.top || thread.top->kind != Frame::Kind::kArray) return nullptr;
   return array_of(*thread.top).is_unique ? thread.top.get() : nullptr;
 }
-
-}  // namespace
 
 bool Machine::has_mark(const Thread& thread) {
   if (thread.mode == Mode::kKey) return true;
   return (thread.mode == Mode::kString || thread.mode == Mode::kBare) &&
          unique_array(thread) != nullptr;
-}
-
-std::string Machine::marked_text(const Thread& thread) const {
-  const std::string_view raw =
-      std::string_view(text_).substr(static_cast<std::size_t>(thread.mark - text_begin_));
-  std::string text = thread.mode == Mode::kBare ? std::string(raw) : unescaped(raw);
-  // A character that is cut off says nothing yet.
-  if (thread.mode != Mode::kBare && thread.lexer.phase != 0) {
-    text.resize(utf8_valid_prefix_bytes(text));
-  }
-  return text;
-}
-
-std::uint32_t Machine::num_with_prefix(const Seen* seen, std::string_view prefix) {
-  std::uint32_t count = 0;
-  for (; seen != nullptr; seen = seen->before.get()) {
-    if (std::string_view(seen->text).starts_with(prefix)) ++count;
-  }
-  return count;
-}
-
-// Whether some text that is still new can come of what has been written of it. text_ has it all.
-bool Machine::key_is_viable(const Thread& thread) const {
-  const Frame& frame = *thread.top;
-  const std::uint32_t left = thread.dfa->counts[thread.lexer.state];
-  const bool is_key = thread.mode == Mode::kKey;
-  const bool tight = is_key && is_tight(frame);
-  if (!tight && (left == Dfa::kInfinite || frame.seen == nullptr)) return true;
-  std::string text = marked_text(thread);
-  if (thread.mode == Mode::kString) text.insert(text.begin(), '"');
-  if (left != Dfa::kInfinite && num_with_prefix(frame.seen.get(), text) >= left) return false;
-  if (!tight) return true;
-  const JsonObject& object = object_of(frame);
-  for (std::uint32_t i = 0; i < object.obligations.size(); ++i) {
-    if (is_fulfilled(frame, i)) continue;
-    const auto& obligation = object.obligations[i];
-    if (!obligation.is_named || obligation.name.starts_with(text)) return true;
-  }
-  return false;
 }
 
 std::vector<Thread> Machine::start(const Grammar& grammar) {
@@ -260,8 +49,9 @@ void Machine::enter(const Program& program, std::uint32_t production, std::uint3
   if (out.size() > kThreadsMax || nesting_ > 2000) return;
   const Program::Production& elements = program.productions[production];
   if (position == elements.size()) return leave(top, out);
-  const std::uint64_t place = mix(mix(pointer_hash(&program), (std::uint64_t{production} << 32) | position),
-                                  top ? top->hash : 0);
+  const std::uint64_t place =
+      mix(mix(pointer_hash(&program), (std::uint64_t{production} << 32) | position),
+          top ? top->hash : 0);
   if (std::find(entered_.begin(), entered_.end(), place) != entered_.end()) return;
   if (entered_.size() > kThreadsMax) return;
   entered_.push_back(place);
@@ -277,8 +67,10 @@ void Machine::enter(const Program& program, std::uint32_t production, std::uint3
     thread.mode = Mode::kDfa;
     thread.dfa = program.dfas[element.index].get();
     if (thread.dfa->empty()) return;
-    if (ends_here(*thread.dfa, 0)) return enter(program, production, position + 1, top, out);
+    if (thread.dfa->ends_at(0)) return enter(program, production, position + 1, top, out);
+    const bool is_nullable = thread.dfa->labels[0] != 0;
     out.push_back(std::move(thread));
+    if (is_nullable) enter(program, production, position + 1, top, out);
     return;
   }
   if (element.kind == Kind::kLiteral) {
@@ -332,7 +124,8 @@ void Machine::remove_duplicates(std::vector<Thread>& threads) {
     const Thread& t = threads[i];
     std::uint64_t h = mix(static_cast<std::uint64_t>(t.mode), t.num_blanks);
     h = mix(h, (std::uint64_t{t.lexer.state} << 32) | t.lexer.partial);
-    h = mix(h, (std::uint64_t{t.lexer.phase} << 33) | (std::uint64_t{t.index} << 1) | t.closed_text);
+    h = mix(h,
+            (std::uint64_t{t.lexer.phase} << 33) | (std::uint64_t{t.index} << 1) | t.closed_text);
     h = mix(h, (std::uint64_t{t.production} << 32) | t.position);
     h = mix(mix(h, pointer_hash(t.program)), pointer_hash(t.dfa));
     h = mix(mix(h, has_mark(t) ? t.mark : 0), t.top ? t.top->hash : 0);
@@ -359,13 +152,24 @@ void Machine::step(const Thread& thread, unsigned char byte, Threads& out) {
     return;
   }
   switch (thread.mode) {
-    case Mode::kDone: break;
-    case Mode::kDfa: step_dfa(thread, byte, out); break;
-    case Mode::kLiteral: step_literal(thread, byte, out); break;
-    case Mode::kValue: step_value(thread, byte, out); break;
+    case Mode::kDone:
+      break;
+    case Mode::kDfa:
+      step_dfa(thread, byte, true, out);
+      break;
+    case Mode::kLiteral:
+      step_literal(thread, byte, out);
+      break;
+    case Mode::kValue:
+      step_value(thread, byte, out);
+      break;
     case Mode::kString:
-    case Mode::kKey: step_key(thread, byte, out); break;
-    case Mode::kBare: step_bare(thread, byte, out); break;
+    case Mode::kKey:
+      step_key(thread, byte, out);
+      break;
+    case Mode::kBare:
+      step_bare(thread, byte, out);
+      break;
     case Mode::kFirstKey:
       if (byte == '}') {
         const Frame& frame = *thread.top;
@@ -385,23 +189,35 @@ void Machine::step(const Thread& thread, unsigned char byte, Threads& out) {
         out.back().num_blanks = 0;
       }
       break;
-    case Mode::kFirstItem: step_first_item(thread, byte, out); break;
-    case Mode::kAfter: step_after(thread, byte, out); break;
+    case Mode::kFirstItem:
+      step_first_item(thread, byte, out);
+      break;
+    case Mode::kAfter:
+      step_after(thread, byte, out);
+      break;
   }
   for (std::size_t i = before; i < out.size(); ++i) {
     out[i].closed_text = out[i].closed_text || thread.closed_text;
   }
 }
 
-void Machine::step_dfa(const Thread& thread, unsigned char byte, Threads& out) {
-  if (thread.lexer.phase == 0 && thread.dfa->labels[thread.lexer.state] != 0) {
+// What follows an automaton that has read nothing yet is with it in the set already, so that
+// repetitions of what may be empty come to an end.
+void Machine::step_dfa(const Thread& thread, unsigned char byte, bool may_leave, Threads& out) {
+  if (may_leave && thread.lexer.phase == 0 && thread.dfa->labels[thread.lexer.state] != 0) {
     Threads behind;
     advance(*thread.program, thread.production, thread.position + 1, thread.top, behind);
-    for (const Thread& next : behind) step(next, byte, out);
+    for (const Thread& next : behind) {
+      if (next.mode == Mode::kDfa) {
+        step_dfa(next, byte, false, out);
+      } else {
+        step(next, byte, out);
+      }
+    }
   }
   Thread next = thread;
   if (next.lexer.raw(*thread.dfa, byte) != Lexer::Step::kOn) return;
-  if (next.lexer.phase == 0 && ends_here(*thread.dfa, next.lexer.state)) {
+  if (next.lexer.phase == 0 && thread.dfa->ends_at(next.lexer.state)) {
     advance(*thread.program, thread.production, thread.position + 1, thread.top, out);
   } else {
     out.push_back(std::move(next));
@@ -438,210 +254,6 @@ void Machine::step_control(const Thread& thread, std::string_view text, Threads&
   }
 }
 
-void Machine::begin_text(const Thread& thread, Mode mode, const Dfa& dfa, Threads& out) {
-  Thread next = thread;
-  next.mode = mode;
-  next.num_blanks = 0;
-  next.lexer = Lexer();
-  next.dfa = &dfa;
-  next.mark = text_begin_ + text_.size() + (mode == Mode::kBare ? 0 : 1);
-  out.push_back(std::move(next));
-}
-
-void Machine::step_value(const Thread& thread, unsigned char byte, Threads& out) {
-  const JsonGrammar& json = thread.program->json;
-  const JsonValue& value = json.values[thread.index];
-  const bool too_deep = thread.top && thread.top->depth >= kDepthMax;
-  if (byte == '"') {
-    if (!value.string->empty()) begin_text(thread, Mode::kString, *value.string, out);
-  } else if (byte == '{' || byte == '[') {
-    if (too_deep) return;
-    const bool is_object = byte == '{';
-    for (const std::uint32_t shape : is_object ? value.objects : value.arrays) {
-      Frame frame;
-      frame.kind = is_object ? Frame::Kind::kObject : Frame::Kind::kArray;
-      frame.program = thread.program;
-      frame.index = shape;
-      frame.below = thread.top;
-      Thread next;
-      next.mode = is_object ? Mode::kFirstKey : Mode::kFirstItem;
-      next.program = thread.program;
-      next.top = finished(std::move(frame));
-      out.push_back(std::move(next));
-    }
-  } else if (!value.bare->empty()) {
-    Threads begun;
-    begin_text(thread, Mode::kBare, *value.bare, begun);
-    step_bare(begun.back(), byte, out);
-  }
-}
-
-void Machine::step_bare(const Thread& thread, unsigned char byte, Threads& out) {
-  Thread next = thread;
-  if (byte < 0x80 && next.lexer.raw(*thread.dfa, byte) == Lexer::Step::kOn) {
-    const bool is_unique = unique_array(thread) != nullptr;
-    if (is_unique) {
-      push(byte);
-      const bool viable = key_is_viable(next);
-      pop();
-      if (!viable) return;
-    } else if (ends_here(*thread.dfa, next.lexer.state)) {
-      end_value(std::move(next), out);
-      return;
-    }
-    out.push_back(std::move(next));
-    return;
-  }
-  if (thread.dfa->labels[thread.lexer.state] == 0) return;
-  Threads behind;
-  end_value(thread, behind);
-  for (const Thread& done : behind) step(done, byte, out);
-}
-
-void Machine::step_key(const Thread& thread, unsigned char byte, Threads& out) {
-  Thread next = thread;
-  const Lexer::Step step = next.lexer.in_string(*thread.dfa, byte);
-  if (step == Lexer::Step::kRefused) return;
-  if (step == Lexer::Step::kQuote) {
-    if (thread.dfa->labels[thread.lexer.state] == 0) return;
-    if (thread.mode == Mode::kKey) {
-      end_key(thread, out);
-    } else {
-      end_value(thread, out);
-    }
-    return;
-  }
-  if (has_mark(thread)) {
-    push(byte);
-    const bool viable = key_is_viable(next);
-    pop();
-    if (!viable) return;
-  }
-  out.push_back(std::move(next));
-}
-
-void Machine::end_key(const Thread& thread, Threads& out) {
-  if (thread.closed_text) return;
-  const Frame& frame = *thread.top;
-  const JsonObject& object = object_of(frame);
-  std::string name = marked_text(thread);
-  if (contains(frame.seen.get(), name)) return;
-  const bool tight = is_tight(frame);
-  const auto& key_class = object.classes[thread.dfa->labels[thread.lexer.state] - 1];
-  Frame next = frame;
-  next.seen = with(frame.seen, std::move(name));
-  for (const std::uint16_t bit : key_class.fulfils) {
-    next.fulfilled[bit / 64] |= std::uint64_t{1} << (bit % 64);
-  }
-  const auto go_on = [&](Frame changed, std::uint32_t value) {
-    if (tight && num_fulfilled(changed) == num_fulfilled(frame)) return;
-    Thread after;
-    after.mode = Mode::kColon;
-    after.program = thread.program;
-    after.index = value;
-    after.closed_text = thread.mark < token_begin_;
-    after.top = finished(std::move(changed));
-    out.push_back(std::move(after));
-  };
-  for (const auto& [bit, value] : key_class.may_fulfil) {
-    if (is_fulfilled(frame, bit)) continue;
-    Frame fulfilling = next;
-    fulfilling.fulfilled[bit / 64] |= std::uint64_t{1} << (bit % 64);
-    go_on(std::move(fulfilling), value);
-  }
-  if (key_class.value != kNone) go_on(std::move(next), key_class.value);
-}
-
-void Machine::end_value(Thread thread, Threads& out) {
-  FramePtr top = thread.top;
-  bool closed_text = false;
-  if (unique_array(thread) != nullptr) {
-    if (thread.closed_text) return;
-    std::string item = canonical_item(thread.mode, marked_text(thread));
-    if (contains(top->seen.get(), item)) return;
-    Frame next = *top;
-    next.seen = with(top->seen, std::move(item));
-    top = finished(std::move(next));
-    closed_text = thread.mark < token_begin_;
-  }
-  if (!top || top->kind == Frame::Kind::kReturn) {
-    if (!top) {
-      out.emplace_back();
-    } else {
-      advance(*top->program, top->index, top->position, top->below, out);
-    }
-    return;
-  }
-  Thread next;
-  next.mode = Mode::kAfter;
-  next.program = top->program;
-  next.closed_text = closed_text;
-  next.top = std::move(top);
-  out.push_back(std::move(next));
-}
-
-// Of a bracket: what it closes is a value of what is below.
-void Machine::close(const FramePtr& top, Threads& out) {
-  Thread value;
-  value.mode = Mode::kAfter;
-  value.program = top->program;
-  value.top = top->below;
-  end_value(std::move(value), out);
-}
-
-// The item comes next; it may be what a witness waits for.
-void Machine::begin_item(const Frame& frame, Threads& out) {
-  const JsonArray& array = array_of(frame);
-  const std::uint32_t at = frame.position;
-  const std::uint32_t left = array.max == kNoLimit ? kNoLimit : array.max - at;
-  const bool tight = left <= num_open(frame);
-  const auto go_on = [&](std::uint32_t witness, std::uint32_t value) {
-    Frame next = frame;
-    next.position = std::min(at + 1, count_cap(array));
-    if (witness != kNone) next.fulfilled[witness / 64] |= std::uint64_t{1} << (witness % 64);
-    Thread item;
-    item.mode = Mode::kValue;
-    item.program = frame.program;
-    item.index = value;
-    item.top = finished(std::move(next));
-    out.push_back(std::move(item));
-  };
-  for (std::uint32_t w = 0; w < array.witnesses.size(); ++w) {
-    if (is_fulfilled(frame, w)) continue;
-    const std::uint32_t value = array.witnesses[w].at(at);
-    if (value != kNone) go_on(w, value);
-  }
-  if (!tight && array.items.at(at) != kNone) go_on(kNone, array.items.at(at));
-}
-
-void Machine::step_first_item(const Thread& thread, unsigned char byte, Threads& out) {
-  const Frame& frame = *thread.top;
-  if (byte == ']') {
-    if (array_of(frame).min == 0 && num_open(frame) == 0) close(thread.top, out);
-    return;
-  }
-  if (!may_have_another_item(frame)) return;
-  Threads items;
-  begin_item(frame, items);
-  for (const Thread& item : items) step(item, byte, out);
-}
-
-void Machine::step_after(const Thread& thread, unsigned char byte, Threads& out) {
-  const Frame& frame = *thread.top;
-  const bool is_object = frame.kind == Frame::Kind::kObject;
-  if (byte == (is_object ? '}' : ']')) {
-    const std::uint32_t count = is_object ? num_seen(frame) : frame.position;
-    const std::uint32_t min = is_object ? object_of(frame).min : array_of(frame).min;
-    if (count >= min && num_open(frame) == 0) close(thread.top, out);
-  } else if (byte == ',' && is_object && may_have_another_key(frame)) {
-    out.push_back(thread);
-    out.back().mode = Mode::kNextKey;
-    out.back().num_blanks = 0;
-  } else if (byte == ',' && !is_object && may_have_another_item(frame)) {
-    begin_item(frame, out);
-  }
-}
-
 bool Machine::may_end(const Thread& thread) {
   if (thread.mode == Mode::kDone) return true;
   Threads behind;
@@ -651,9 +263,8 @@ bool Machine::may_end(const Thread& thread) {
   } else if (thread.mode == Mode::kBare && thread.dfa->labels[thread.lexer.state] != 0) {
     end_value(thread, behind);
   }
-  return std::any_of(behind.begin(), behind.end(), [&](const Thread& t) {
-    return t.mode != Mode::kAfter && may_end(t);
-  });
+  return std::any_of(behind.begin(), behind.end(),
+                     [](const Thread& t) { return t.mode == Mode::kDone; });
 }
 
 bool Machine::step_within(Thread& thread, unsigned char byte, bool& is_dead) const {
@@ -673,7 +284,7 @@ bool Machine::step_within(Thread& thread, unsigned char byte, bool& is_dead) con
     }
     const Lexer before = thread.lexer;
     is_dead = thread.lexer.raw(*thread.dfa, byte) != Lexer::Step::kOn;
-    if (!is_dead && thread.lexer.phase == 0 && ends_here(*thread.dfa, thread.lexer.state)) {
+    if (!is_dead && thread.lexer.phase == 0 && thread.dfa->ends_at(thread.lexer.state)) {
       thread.lexer = before;
       return false;
     }
@@ -682,14 +293,20 @@ bool Machine::step_within(Thread& thread, unsigned char byte, bool& is_dead) con
   return false;
 }
 
-bool Machine::is_free(const Thread& thread, std::uint32_t token_length_max) {
+bool Machine::has_room(const Thread& thread, std::uint32_t num_characters) {
   if (thread.lexer.phase != 0) return false;
   if (thread.mode == Mode::kString) {
-    return unique_array(thread) == nullptr &&
-           thread.dfa->slack[thread.lexer.state] > token_length_max;
+    return unique_array(thread) == nullptr && thread.dfa->room[thread.lexer.state] > num_characters;
   }
-  return thread.mode == Mode::kKey && thread.dfa->universal[thread.lexer.state] &&
+  return thread.mode == Mode::kKey && thread.dfa->room[thread.lexer.state] == Dfa::kInfinite &&
          !is_tight(*thread.top);
+}
+
+bool Machine::is_free(const Thread& thread, std::uint32_t num_characters) {
+  if (!has_room(thread, num_characters)) return false;
+  return thread.mode == Mode::kString
+             ? thread.dfa->slack[thread.lexer.state] > num_characters
+             : static_cast<bool>(thread.dfa->universal[thread.lexer.state]);
 }
 
 std::uint64_t Machine::mask_hash(const Thread& thread, std::uint32_t token_length_max) const {

@@ -1,43 +1,16 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ridgeline/text/grammar/frames.h"
 #include "ridgeline/text/grammar/lexer.h"
 #include "ridgeline/text/grammar/program.h"
 
 namespace ridgeline::grammar {
-
-/// The names of an object's properties so far, or the items of an array whose items differ.
-/// Newest first, shared between the states that came from one.
-struct Seen {
-  std::string text;
-  std::shared_ptr<const Seen> before;
-  std::uint32_t count = 1;
-  std::uint64_t hash = 0;  ///< of the set: does not depend on the order
-  ~Seen();
-};
-using SeenPtr = std::shared_ptr<const Seen>;
-
-/// One level of a stack: an object or array that is open, or where a rule goes on.
-struct Frame {
-  enum class Kind : std::uint8_t { kReturn, kObject, kArray };
-  Kind kind = Kind::kReturn;
-  std::uint32_t depth = 1;
-  const Program* program = nullptr;
-  /// kReturn: the production and the position in it; else the shape and how many members it
-  /// has, as far as it matters.
-  std::uint32_t index = 0, position = 0;
-  std::array<std::uint64_t, 4> fulfilled{};  ///< obligations; witnesses
-  SeenPtr seen;
-  std::shared_ptr<const Frame> below;
-  std::uint64_t hash = 0;  ///< of this and all below
-};
-using FramePtr = std::shared_ptr<const Frame>;
 
 /// One way to read the text so far. A state of the matcher is a set of these; each goes on
 /// alone, and one that is complete suffices.
@@ -63,8 +36,8 @@ struct Thread {
   std::uint32_t index = 0;
   std::uint32_t production = 0, position = 0;  ///< of the element, in kDfa and kLiteral
   const Program* program = nullptr;
-  const Dfa* dfa = nullptr;      ///< in kDfa, kString, kBare, kKey
-  std::uint64_t mark = 0;        ///< where a text began that must differ from those seen
+  const Dfa* dfa = nullptr;  ///< in kDfa, kString, kBare, kKey
+  std::uint64_t mark = 0;    ///< where a text began that must differ from those seen
   FramePtr top;
 };
 
@@ -81,8 +54,6 @@ class Machine {
   /// Runs of white space in JSON end here, so that no model writes blanks for ever.
   static constexpr unsigned kBlanksMax = 64;
   static constexpr std::size_t kThreadsMax = 2000;
-  static constexpr std::uint32_t kDepthMax = 600;
-  static constexpr std::uint32_t kSeenMax = 4096;
 
   /// `token_begin`: a text that began before it, and one after it, do not both end now, so
   /// that masks need not depend on names; 0 where no token is meant.
@@ -105,8 +76,17 @@ class Machine {
   /// One byte within a string, name, number or expression, if that is all there is to it;
   /// false: step() is needed.
   bool step_within(Thread& thread, unsigned char byte, bool& is_dead) const;
-  /// Whether the characters that follow are free, for as long as a token is.
-  static bool is_free(const Thread& thread, std::uint32_t token_length_max);
+  /// Whether so many characters may follow within the string or name, whichever they are.
+  static bool has_room(const Thread& thread, std::uint32_t num_characters);
+  /// Whether the string may also end behind each of them, and it makes no difference where.
+  static bool is_free(const Thread& thread, std::uint32_t num_characters);
+  /// A name ends before the next byte, as step() does it by a quote, whatever it is; is_new():
+  /// it is none of those before.
+  void end_new_key(const Thread& thread, std::vector<Thread>& out);
+  bool is_new(const Thread& thread) const;
+  static bool is_in_string(const Thread& thread) {
+    return thread.mode == Thread::Mode::kString || thread.mode == Thread::Mode::kKey;
+  }
   /// Equal hashes: the same tokens are allowed.
   std::uint64_t mask_hash(const Thread& thread, std::uint32_t token_length_max) const;
 
@@ -114,6 +94,8 @@ class Machine {
   static bool has_mark(const Thread& thread);
 
  private:
+  /// The innermost level, if it is an array whose items differ.
+  static const Frame* unique_array(const Thread& thread);
   using Mode = Thread::Mode;
   using Threads = std::vector<Thread>;
 
@@ -122,7 +104,7 @@ class Machine {
   void enter(const Program& program, std::uint32_t production, std::uint32_t position,
              const FramePtr& top, Threads& out);
   void leave(const FramePtr& top, Threads& out);
-  void step_dfa(const Thread& thread, unsigned char byte, Threads& out);
+  void step_dfa(const Thread& thread, unsigned char byte, bool may_leave, Threads& out);
   void step_literal(const Thread& thread, unsigned char byte, Threads& out);
   void step_value(const Thread& thread, unsigned char byte, Threads& out);
   void step_bare(const Thread& thread, unsigned char byte, Threads& out);
@@ -132,10 +114,13 @@ class Machine {
   void begin_text(const Thread& thread, Mode mode, const Dfa& dfa, Threads& out);
   void begin_item(const Frame& frame, Threads& out);
   void end_key(const Thread& thread, Threads& out);
+  void end_key(const Thread& thread, std::string name, Threads& out);
   void end_value(Thread thread, Threads& out);
   void close(const FramePtr& top, Threads& out);
 
   bool key_is_viable(const Thread& thread) const;
+  bool has_new_behind(const Thread& thread, const CodePointSet& half,
+                      const std::string& text) const;
   std::string marked_text(const Thread& thread) const;
   static std::uint32_t num_with_prefix(const Seen* seen, std::string_view prefix);
 
@@ -145,8 +130,5 @@ class Machine {
   std::vector<std::uint64_t> entered_;  // by one advance(): each place once
   int nesting_ = 0;
 };
-
-std::uint64_t mix(std::uint64_t a, std::uint64_t b);
-std::uint64_t hash_of(std::string_view text);
 
 }  // namespace ridgeline::grammar

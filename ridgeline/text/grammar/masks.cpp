@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 
 namespace ridgeline::grammar {
 namespace {
@@ -14,10 +15,13 @@ class Walk {
         words_((static_cast<std::size_t>(trie.size()) + 31) / 32, 0) {}
 
   std::vector<std::uint32_t> run(Thread thread) {
-    if (Machine::is_free(thread, trie_.token_length_max())) {
-      free_string(thread);
+    if (Machine::has_room(thread, TokenTrie::kLongBytes)) {
+      words_ = trie_.inside_string();
+      leave_out_long(thread);
+      close_string(thread, trie_.closings());
     } else {
-      visit(thread, 0, static_cast<std::uint32_t>(trie_.nodes().size()));
+      const bool in_string = Machine::is_in_string(thread) && thread.lexer.phase == 0;
+      visit(thread, 0, static_cast<std::uint32_t>(trie_.nodes().size()), in_string);
     }
     for (const auto& control : trie_.control()) {
       std::vector<Thread> out;
@@ -33,62 +37,112 @@ class Walk {
     for (TokenId t = node.token; t != kNoToken; t = trie_.next_same(t)) set(t);
   }
 
-  // All tokens that stay inside are known; for the others, what follows the quote counts.
-  void free_string(const Thread& thread) {
-    words_ = trie_.inside_string();
-    const bool looks_back = Machine::has_mark(thread);
-    std::vector<Thread> behind;
-    if (!looks_back) machine_.step(thread, '"', behind);
-    const std::size_t length = machine_.text().size();
-    for (const auto& [index, prefix] : trie_.closings()) {
-      if (looks_back) {
-        machine_.text() += prefix;
-        behind.clear();
-        machine_.step(thread, '"', behind);
+  // Where a string has room for most tokens, the others are tried one by one.
+  void leave_out_long(const Thread& thread) {
+    for (const TokenId token : trie_.long_inside_string()) {
+      const std::string_view bytes = trie_.piece(token);
+      if (Machine::has_room(thread, static_cast<std::uint32_t>(bytes.size()))) return;
+      if (!stays_inside(thread, bytes)) {
+        words_[static_cast<std::size_t>(token) / 32] &= ~(1U << (token % 32));
       }
-      if (!behind.empty()) {
-        const TokenTrie::Node& node = trie_.nodes()[index];
-        set_all(node);
-        machine_.push('"');
-        for (Thread& next : behind) visit(next, index + 1, node.end);
+    }
+  }
+  static bool stays_inside(const Thread& thread, std::string_view bytes) {
+    Lexer lexer = thread.lexer;
+    return std::all_of(bytes.begin(), bytes.end(), [&](char c) {
+      return lexer.in_string(*thread.dfa, static_cast<unsigned char>(c)) == Lexer::Step::kOn;
+    });
+  }
+
+  // Tokens that leave the string. What follows the quote depends on what was before it only in
+  // names, and there on its class.
+  void close_string(const Thread& thread, std::span<const TokenTrie::Closing> closings) {
+    const bool is_key = thread.mode == Thread::Mode::kKey;
+    const std::size_t length = machine_.text().size();
+    std::map<std::uint32_t, std::vector<Thread>> behind;  // by label
+    for (const auto& [index, whole] : closings) {
+      const std::string_view prefix = std::string_view(whole).substr(depth_);
+      const std::uint32_t label = label_behind(thread, prefix);
+      if (label == 0) continue;
+      machine_.text() += prefix;
+      if (!is_key || machine_.is_new(thread)) {
+        const auto [at, is_first] = behind.try_emplace(is_key ? label : 1);
+        if (is_first) close_once(thread, prefix, at->second);
+        if (!at->second.empty()) {
+          const TokenTrie::Node& node = trie_.nodes()[index];
+          set_all(node);
+          machine_.push('"');
+          for (Thread& next : at->second) visit(next, index + 1, node.end, false);
+        }
       }
       machine_.text().resize(length);
     }
   }
+  void close_once(Thread thread, std::string_view prefix, std::vector<Thread>& behind) {
+    for (const char c : prefix) {
+      thread.lexer.in_string(*thread.dfa, static_cast<unsigned char>(c));
+    }
+    if (thread.mode == Thread::Mode::kKey) {
+      machine_.end_new_key(thread, behind);
+    } else {
+      machine_.step(thread, '"', behind);
+    }
+  }
+  static std::uint32_t label_behind(const Thread& thread, std::string_view prefix) {
+    const Dfa& dfa = *thread.dfa;
+    if (Machine::is_free(thread, static_cast<std::uint32_t>(prefix.size()))) {
+      return dfa.labels[thread.lexer.state];
+    }
+    Lexer lexer = thread.lexer;
+    for (const char c : prefix) {
+      if (lexer.in_string(dfa, static_cast<unsigned char>(c)) != Lexer::Step::kOn) return 0;
+    }
+    return dfa.labels[lexer.state];
+  }
 
   // Tries the nodes from begin to end, which are the children of one node and all below.
-  void visit(Thread& thread, std::uint32_t begin, std::uint32_t end) {
+  // `in_string`: the trie's root was within the string in which the thread is.
+  void visit(Thread& thread, std::uint32_t begin, std::uint32_t end, bool in_string) {
     if (thread.mode == Thread::Mode::kDone) return;
     for (std::uint32_t i = begin; i < end; i = trie_.nodes()[i].end) {
       const TokenTrie::Node& node = trie_.nodes()[i];
       const Lexer before = thread.lexer;
       bool is_dead = false;
       machine_.push(node.byte);
+      ++depth_;
       if (machine_.step_within(thread, node.byte, is_dead)) {
         if (!is_dead) {
-          set_all(node);
-          if (i + 1 < node.end) visit(thread, i + 1, node.end);
+          if (in_string && Machine::has_room(thread, node.height)) {
+            for (const TokenId t : trie_.inside_string(i)) set(t);
+            close_string(thread, trie_.closings(i));
+          } else {
+            set_all(node);
+            if (i + 1 < node.end) visit(thread, i + 1, node.end, in_string);
+          }
         }
         thread.lexer = before;
         machine_.pop();
+        --depth_;
         continue;
       }
       machine_.pop();
       std::vector<Thread> out;
       machine_.step(thread, node.byte, out);
-      if (out.empty()) continue;
-      set_all(node);
-      if (i + 1 == node.end) continue;
-      Machine::remove_duplicates(out);
-      machine_.push(node.byte);
-      for (Thread& next : out) visit(next, i + 1, node.end);
-      machine_.pop();
+      if (!out.empty()) set_all(node);
+      if (!out.empty() && i + 1 < node.end) {
+        Machine::remove_duplicates(out);
+        machine_.push(node.byte);
+        for (Thread& next : out) visit(next, i + 1, node.end, false);
+        machine_.pop();
+      }
+      --depth_;
     }
   }
 
   const TokenTrie& trie_;
   Machine machine_;
   std::vector<std::uint32_t> words_;
+  std::size_t depth_ = 0;  // bytes of the path in the trie
 };
 
 }  // namespace
@@ -102,7 +156,8 @@ Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& 
   Mask mask;
   mask.words = Walk(trie, state).run(thread);
   std::size_t count = 0;
-  for (const std::uint32_t word : mask.words) count += static_cast<std::size_t>(std::popcount(word));
+  for (const std::uint32_t word : mask.words)
+    count += static_cast<std::size_t>(std::popcount(word));
   if (count > mask.words.size() / 2) return mask;
   mask.tokens.reserve(count);
   for (std::size_t i = 0; i < mask.words.size(); ++i) {

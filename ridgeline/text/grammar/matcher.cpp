@@ -85,8 +85,8 @@ bool GrammarMatcher::accept(TokenId token) {
   const std::uint64_t begin = threads_->text_begin + threads_->text.size();
   if (!piece.empty()) return step_bytes(piece, begin);
   const auto& control = trie.control();
-  const auto at = std::find_if(control.begin(), control.end(),
-                               [&](const auto& c) { return c.id == token; });
+  const auto at =
+      std::find_if(control.begin(), control.end(), [&](const auto& c) { return c.id == token; });
   if (at == control.end()) return false;
   Machine machine(threads_->text, threads_->text_begin, begin);
   std::vector<Thread> next;

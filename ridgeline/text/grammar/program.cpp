@@ -35,10 +35,14 @@ std::vector<bool> rules_with(const Program& program, const HasIt& has_it) {
 std::vector<bool> nullable_rules(const Program& program) {
   return rules_with(program, [&](const Element& e) {
     switch (e.kind) {
-      case Kind::kDfa: return !program.dfas[e.index]->empty() && program.dfas[e.index]->labels[0] != 0;
-      case Kind::kLiteral: return program.literals[e.index].empty();
-      case Kind::kGrammar: return is_nullable(program.parts[e.index]->program());
-      default: return false;
+      case Kind::kDfa:
+        return !program.dfas[e.index]->empty() && program.dfas[e.index]->labels[0] != 0;
+      case Kind::kLiteral:
+        return program.literals[e.index].empty();
+      case Kind::kGrammar:
+        return is_nullable(program.parts[e.index]->program());
+      default:
+        return false;
     }
   });
 }
@@ -56,7 +60,8 @@ class LeftRecursion {
   explicit LeftRecursion(const Program& program)
       : program_(program), nullable_(nullable_rules(program)), calls_(program.rules.size()) {
     for (std::uint32_t r = 0; r < program.rules.size(); ++r) {
-      for (const std::uint32_t p : program.rules[r].productions) add_calls(r, program.productions[p]);
+      for (const std::uint32_t p : program.rules[r].productions)
+        add_calls(r, program.productions[p]);
     }
   }
 
@@ -65,8 +70,9 @@ class LeftRecursion {
     for (std::uint32_t r = 0; r < calls_.size(); ++r) {
       for (const auto& [to, grows] : calls_[r]) {
         if (grows && component[r] == component[to]) {
-          refuse("the grammar has a rule that begins with itself (left recursion), which is not "
-                 "supported: write it with a repetition");
+          refuse(
+              "the grammar has a rule that begins with itself (left recursion), which is not "
+              "supported: write it with a repetition");
         }
       }
     }

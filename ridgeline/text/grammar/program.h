@@ -16,8 +16,8 @@ inline constexpr std::uint32_t kNoLimit = 0xFFFFFFFF;
 /// A JSON value at one place of a schema: of each type what it may be, as indices. Nothing
 /// in a JsonGrammar is impossible to complete: what was is left out.
 struct JsonValue {
-  DfaPtr bare;    ///< texts of numbers, true, false, null
-  DfaPtr string;  ///< what strings say, without quotes and escapes
+  DfaPtr bare;                                 ///< texts of numbers, true, false, null
+  DfaPtr string;                               ///< what strings say, without quotes and escapes
   std::vector<std::uint32_t> arrays, objects;  ///< alternatives; any may apply
 };
 
@@ -28,8 +28,8 @@ struct JsonObject {
   struct KeyClass {
     std::uint32_t value = 0;
     std::vector<std::uint16_t> fulfils;  ///< obligations
-    /// Obligations that are fulfilled if the value is also the other one.
-    std::vector<std::pair<std::uint16_t, std::uint32_t>> may_fulfil;
+    /// Sets of obligations that are fulfilled too if the value is this other one.
+    std::vector<std::pair<std::vector<std::uint16_t>, std::uint32_t>> may_fulfil;
   };
   DfaPtr keys;  ///< label: index of the class, plus 1
   std::vector<KeyClass> classes;

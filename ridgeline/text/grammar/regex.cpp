@@ -66,14 +66,16 @@ struct Nfa {
         }
         return end;
       }
-      case Kind::kRepeat: return repeat(node, from, what);
+      case Kind::kRepeat:
+        return repeat(node, from, what);
       case Kind::kBegin:
       case Kind::kEnd: {
         const std::uint32_t end = add();
         connect(from, end, node.kind == Kind::kBegin ? Edge::kBegin : Edge::kEnd);
         return end;
       }
-      case Kind::kLookahead: break;
+      case Kind::kLookahead:
+        break;
     }
     refuse(what + " has a lookahead that does not stand at its front, which is not supported");
   }
@@ -179,9 +181,8 @@ class SubsetConstruction {
     std::vector<std::uint32_t> kept;
     for (const std::uint32_t s : closure(from, at_begin, false)) {
       const Nfa::State& state = nfa_.states[s];
-      const bool has_end = std::any_of(state.empty.begin(), state.empty.end(), [](const auto& e) {
-        return e.second == Nfa::Edge::kEnd;
-      });
+      const bool has_end = std::any_of(state.empty.begin(), state.empty.end(),
+                                       [](const auto& e) { return e.second == Nfa::Edge::kEnd; });
       if (state.set >= 0 || s == accept_ || has_end) kept.push_back(s);
     }
     if (at_begin) kept = closure(from, true, false);
@@ -239,8 +240,7 @@ DfaPtr build_alternative(RegexNode node, bool search, const std::string& what, B
     auto& parts = node.parts;
     const bool anchored = !parts.empty() && parts[0].kind == Kind::kBegin;
     const std::size_t front = anchored ? 1 : 0;
-    while ((anchored || !search) && parts.size() > front &&
-           parts[front].kind == Kind::kLookahead) {
+    while ((anchored || !search) && parts.size() > front && parts[front].kind == Kind::kLookahead) {
       ahead.push_back(std::move(parts[front]));
       parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(front));
     }

@@ -14,7 +14,6 @@ namespace ridgeline::grammar {
 DfaPtr regex_whole(std::string_view pattern, const std::string& what, Budget& budget);
 DfaPtr regex_search(std::string_view pattern, const std::string& what, Budget& budget);
 
-
 struct RegexNode;
 DfaPtr regex_whole(const RegexNode& node, Budget& budget);
 

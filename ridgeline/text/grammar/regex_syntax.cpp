@@ -18,9 +18,8 @@ CodePointSet digits() { return {{'0', '9'}}; }
 CodePointSet word_characters() { return {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}; }
 // ECMA-262, WhiteSpace and LineTerminator.
 CodePointSet spaces() {
-  return {{'\t', '\r'},       {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680},
-          {0x2000, 0x200A},   {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
-          {0x3000, 0x3000},   {0xFEFF, 0xFEFF}};
+  return {{'\t', '\r'},     {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
+          {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
 }
 CodePointSet line_ends() { return {{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}; }
 
@@ -127,14 +126,33 @@ class Parser {
     const char32_t c = text_[at_];
     RegexNode node;
     switch (c) {
-      case '^': ++at_; node.kind = Kind::kBegin; return node;
-      case '$': ++at_; node.kind = Kind::kEnd; return node;
-      case '.': ++at_; return of_set(complement(line_ends()));
-      case '[': ++at_; return of_set(character_class());
-      case '\\': ++at_; return of_set(escape(false));
-      case '(': ++at_; return group(depth);
-      case '*': case '+': case '?': error("has a quantifier with nothing before it");
-      default: ++at_; return of_set({{c, c}});
+      case '^':
+        ++at_;
+        node.kind = Kind::kBegin;
+        return node;
+      case '$':
+        ++at_;
+        node.kind = Kind::kEnd;
+        return node;
+      case '.':
+        ++at_;
+        return of_set(complement(line_ends()));
+      case '[':
+        ++at_;
+        return of_set(character_class());
+      case '\\':
+        ++at_;
+        return of_set(escape(false));
+      case '(':
+        ++at_;
+        return group(depth);
+      case '*':
+      case '+':
+      case '?':
+        error("has a quantifier with nothing before it");
+      default:
+        ++at_;
+        return of_set({{c, c}});
     }
   }
 
@@ -179,33 +197,51 @@ class Parser {
     const char32_t c = text_[at_++];
     const auto single = [](char32_t one) { return CodePointSet{{one, one}}; };
     switch (c) {
-      case 'd': return digits();
-      case 'D': return complement(digits());
-      case 'w': return word_characters();
-      case 'W': return complement(word_characters());
-      case 's': return spaces();
-      case 'S': return complement(spaces());
-      case 't': return single('\t');
-      case 'n': return single('\n');
-      case 'r': return single('\r');
-      case 'f': return single('\f');
-      case 'v': return single('\v');
-      case '0': return single(0);
+      case 'd':
+        return digits();
+      case 'D':
+        return complement(digits());
+      case 'w':
+        return word_characters();
+      case 'W':
+        return complement(word_characters());
+      case 's':
+        return spaces();
+      case 'S':
+        return complement(spaces());
+      case 't':
+        return single('\t');
+      case 'n':
+        return single('\n');
+      case 'r':
+        return single('\r');
+      case 'f':
+        return single('\f');
+      case 'v':
+        return single('\v');
+      case '0':
+        return single(0);
       case 'x':
         if (const auto value = hex(2)) return single(*value);
         error("has \\x without two hexadecimal digits");
-      case 'u': return single(unicode_escape());
+      case 'u':
+        return single(unicode_escape());
       case 'c':
         if ((peek() | 0x20) < 'a' || (peek() | 0x20) > 'z') error("has \\c without a letter");
         return single(text_[at_++] & 31);
-      case 'p': return property();
-      case 'P': return complement(property());
+      case 'p':
+        return property();
+      case 'P':
+        return complement(property());
       case 'b':
         if (in_class) return single('\b');
         error("has \\b, which is not supported");
-      case 'B': error("has \\B, which is not supported");
-      case 'k': error("has a back-reference, which is not supported");
-      default: break;
+      case 'B':
+        error("has \\B, which is not supported");
+      case 'k':
+        error("has a back-reference, which is not supported");
+      default:
+        break;
     }
     if (c >= '1' && c <= '9') error("has a back-reference, which is not supported");
     if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') error("has an unknown escape");
@@ -244,23 +280,30 @@ class Parser {
       if (name.starts_with(prefix)) name.erase(0, prefix.size());
     }
     static constexpr std::pair<std::string_view, std::string_view> kLong[] = {
-        {"Letter", "L"},      {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"},
-        {"Mark", "M"},        {"Number", "N"},            {"Decimal_Number", "Nd"},
-        {"Punctuation", "P"}, {"Symbol", "S"},            {"Separator", "Z"},
-        {"Other", "C"},       {"digit", "Nd"},            {"Space_Separator", "Zs"}};
+        {"Letter", "L"},
+        {"Uppercase_Letter", "Lu"},
+        {"Lowercase_Letter", "Ll"},
+        {"Mark", "M"},
+        {"Number", "N"},
+        {"Decimal_Number", "Nd"},
+        {"Punctuation", "P"},
+        {"Symbol", "S"},
+        {"Separator", "Z"},
+        {"Other", "C"},
+        {"digit", "Nd"},
+        {"Space_Separator", "Zs"}};
     for (const auto& [spelled, brief] : kLong) {
       if (name == spelled) name = brief;
     }
     static constexpr std::string_view kAll =
         "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn";
-    const bool known = (name.size() == 1 && std::string_view("LMNPSZC").find(name) !=
-                                                std::string_view::npos) ||
-                       (name.size() == 2 && kAll.find(name) != std::string_view::npos);
+    const bool known =
+        (name.size() == 1 && std::string_view("LMNPSZC").find(name) != std::string_view::npos) ||
+        (name.size() == 2 && kAll.find(name) != std::string_view::npos);
     if (!known) error(fmt::format("has the property {}, which is not supported", quoted(name)));
     CodePointSet set;
     for (char32_t c = 0; c <= kLastCodePoint; ++c) {
-      const std::string_view category =
-          utf8proc_category_string(static_cast<utf8proc_int32_t>(c));
+      const std::string_view category = utf8proc_category_string(static_cast<utf8proc_int32_t>(c));
       if (!category.starts_with(name)) continue;
       if (!set.empty() && set.back().high + 1 == c) {
         set.back().high = c;

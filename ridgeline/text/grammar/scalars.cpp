@@ -62,8 +62,8 @@ Decimal parse_decimal(std::string_view text) {
   }
   d.integer_digits = digits.substr(0, static_cast<std::size_t>(point));
   d.fraction_digits = digits.substr(static_cast<std::size_t>(point));
-  d.integer_digits.erase(0, std::min(d.integer_digits.find_first_not_of('0'),
-                                     d.integer_digits.size()));
+  d.integer_digits.erase(
+      0, std::min(d.integer_digits.find_first_not_of('0'), d.integer_digits.size()));
   if (d.integer_digits.empty()) d.integer_digits.assign(1, '0');
   d.fraction_digits.erase(d.fraction_digits.find_last_not_of('0') + 1);
   if (d.is_zero()) d.is_negative = false;
@@ -77,7 +77,7 @@ DfaPtr pattern(std::string_view regex) {
   return regex_whole(regex, "the pattern", budget);
 }
 const DfaPtr& with_exponent() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?[eE][+-]?\\d+");
+  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?[eE][+-]?\\d{1,2}");
   return dfa;
 }
 
@@ -191,43 +191,47 @@ std::uint32_t order(const NumberState& state, const Decimal& bound) {
 
 }  // namespace
 
-DfaPtr keyword_text(std::string_view keyword) {
-  Budget budget;
-  return words({{decode_utf8(keyword), 1}}, 0, budget);
+DfaPtr bare_universe() {
+  static const DfaPtr dfa =
+      pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d{1,2})?|true|false|null");
+  return dfa;
 }
 
-DfaPtr bare_universe() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d+)?|true|false|null");
+DfaPtr numbers_spelled_once() {
+  static const DfaPtr dfa = pattern("0|-?[1-9]\\d*|-?(0|[1-9]\\d*)\\.\\d*[1-9]|true|false|null");
   return dfa;
 }
 
 Language any_number() {
-  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d+)?");
+  static const DfaPtr dfa = pattern("-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d{1,2})?");
   return Language::exact(dfa);
 }
 
 Language integers() {
   static const DfaPtr yes = pattern("-?(0|[1-9]\\d*)");
-  static const DfaPtr maybe = pattern("-?(0|[1-9]\\d*)(\\.0+|(\\.\\d+)?[eE][+-]?\\d+)?");
+  static const DfaPtr maybe = pattern("-?(0|[1-9]\\d*)(\\.0+|(\\.\\d+)?[eE][+-]?\\d{1,2})?");
   return {yes, maybe};
 }
 
 Language numbers_at(const Decimal& bound, Side side, Budget& budget) {
   const auto wanted = [side](std::uint32_t o) {
     switch (side) {
-      case Side::kBelow: return o == kLess;
-      case Side::kAtMost: return o != kGreater;
-      case Side::kEqual: return o == kSame;
-      case Side::kAtLeast: return o != kLess;
-      default: return o == kGreater;
+      case Side::kBelow:
+        return o == kLess;
+      case Side::kAtMost:
+        return o != kGreater;
+      case Side::kEqual:
+        return o == kSame;
+      case Side::kAtLeast:
+        return o != kLess;
+      default:
+        return o == kGreater;
     }
   };
   DfaPtr plain = explore(
       {kStart, 0, 0, kSame},
       [&](const NumberState& s, char c) { return compare_step(s, c, bound); },
-      [&](const NumberState& s) {
-        return may_stop(s[0]) && wanted(order(s, bound)) ? 1U : 0U;
-      },
+      [&](const NumberState& s) { return may_stop(s[0]) && wanted(order(s, bound)) ? 1U : 0U; },
       budget);
   return {plain, either(plain, with_exponent(), budget)};
 }
@@ -254,7 +258,8 @@ Language multiples_of(const Decimal& step, Budget& budget) {
           return to;
         }
         if (*phase == kFraction) ++to[2];
-        to[1] = static_cast<std::uint32_t>((s[1] * std::uint64_t{10} + static_cast<std::uint64_t>(c - '0')) % m);
+        to[1] = static_cast<std::uint32_t>(
+            (s[1] * std::uint64_t{10} + static_cast<std::uint64_t>(c - '0')) % m);
         return to;
       },
       [&](const NumberState& s) {

@@ -34,8 +34,10 @@ struct Decimal {
 Decimal parse_decimal(std::string_view text);
 
 /// The texts of JSON values that are not in quotes or brackets: numbers, true, false, null.
+/// Exponents have two digits at most: beyond that a reader's doubles overflow.
 DfaPtr bare_universe();
-DfaPtr keyword_text(std::string_view keyword);
+/// The same without -0, exponents and zeros at a fraction's end.
+DfaPtr numbers_spelled_once();
 /// All numbers; integers; numbers on one side of a bound; multiples; equal to one value.
 Language any_number();
 Language integers();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ridgeline/text/utf8.h"
+
 namespace ridgeline::grammar {
 namespace {
 
@@ -37,8 +39,8 @@ SchemaAlgebra::SchemaAlgebra(LeafReader& reader, Budget& budget)
 
 ExprId SchemaAlgebra::intern(Kind kind, std::vector<ExprId> parts) {
   budget_.spend(16 + parts.size());
-  const auto [at, is_new] = numbers_.emplace(std::make_pair(kind, parts),
-                                             static_cast<ExprId>(exprs_.size()));
+  const auto [at, is_new] =
+      numbers_.emplace(std::make_pair(kind, parts), static_cast<ExprId>(exprs_.size()));
   if (is_new) exprs_.push_back({kind, std::move(parts), nullptr, false});
   return at->second;
 }
@@ -90,10 +92,14 @@ ExprId SchemaAlgebra::any_of(std::vector<ExprId> parts) {
 
 ExprId SchemaAlgebra::negation(ExprId expr) {
   switch (exprs_[expr].kind) {
-    case Kind::kConstant: return expr == kTrue ? kFalse : expr == kFalse ? kTrue : kUnknown;
-    case Kind::kNot: return exprs_[expr].parts[0];
-    case Kind::kLeaf: return intern(Kind::kNot, {expr});
-    default: break;
+    case Kind::kConstant:
+      return expr == kTrue ? kFalse : expr == kFalse ? kTrue : kUnknown;
+    case Kind::kNot:
+      return exprs_[expr].parts[0];
+    case Kind::kLeaf:
+      return intern(Kind::kNot, {expr});
+    default:
+      break;
   }
   const bool is_all = exprs_[expr].kind == Kind::kAll;
   std::vector<ExprId> parts = exprs_[expr].parts;
@@ -131,9 +137,12 @@ const Normal& SchemaAlgebra::normal(ExprId expr) {
 Normal SchemaAlgebra::compute(ExprId expr) {
   const std::vector<ExprId> parts = exprs_[expr].parts;
   switch (exprs_[expr].kind) {
-    case Kind::kConstant: return expr == kTrue ? any_value() : no_value();
-    case Kind::kLeaf: return reader_.read(parts[0]);
-    case Kind::kNot: return complement_of(normal(parts[0]));
+    case Kind::kConstant:
+      return expr == kTrue ? any_value() : no_value();
+    case Kind::kLeaf:
+      return reader_.read(parts[0]);
+    case Kind::kNot:
+      return complement_of(normal(parts[0]));
     case Kind::kAll: {
       Normal all = normal(parts[0]);
       for (std::size_t i = 1; i < parts.size(); ++i) all = intersection(all, normal(parts[i]));
@@ -141,7 +150,8 @@ Normal SchemaAlgebra::compute(ExprId expr) {
     }
     default: {
       Normal any = normal(parts[0]);
-      for (std::size_t i = 1; i < parts.size(); ++i) any = union_of(std::move(any), normal(parts[i]));
+      for (std::size_t i = 1; i < parts.size(); ++i)
+        any = union_of(std::move(any), normal(parts[i]));
       return any;
     }
   }
@@ -179,9 +189,8 @@ Normal SchemaAlgebra::union_of(Normal a, const Normal& b) {
 }
 
 Normal SchemaAlgebra::complement_of(const Normal& a) {
-  return {complement(a.bare, bare_universe(), budget_),
-          complement(a.string, everything(), budget_), without(one(ArrayShape()), a.arrays),
-          without(one(any_object()), a.objects)};
+  return {complement(a.bare, bare_universe(), budget_), complement(a.string, everything(), budget_),
+          without(one(ArrayShape()), a.arrays), without(one(any_object()), a.objects)};
 }
 
 Normal SchemaAlgebra::exactly_one(const std::vector<const Normal*>& parts) {
@@ -191,8 +200,7 @@ Normal SchemaAlgebra::exactly_one(const std::vector<const Normal*>& parts) {
     for (std::size_t j = 0; j < parts.size(); ++j) {
       if (i == j) continue;
       only.bare = both(only.bare, complement(parts[j]->bare, bare_universe(), budget_), budget_);
-      only.string =
-          both(only.string, complement(parts[j]->string, everything(), budget_), budget_);
+      only.string = both(only.string, complement(parts[j]->string, everything(), budget_), budget_);
       only.arrays = without(std::move(only.arrays), parts[j]->arrays);
       only.objects = without(std::move(only.objects), parts[j]->objects);
     }
@@ -252,12 +260,12 @@ ObjectShape SchemaAlgebra::intersection(const ObjectShape& a, const ObjectShape&
   std::vector<std::uint32_t> moved;
   for (const auto& obligation : b.obligations) {
     std::size_t at = 0;
-    while (at < a.obligations.size() &&
-           !(obligation.is_named && a.obligations[at].is_named &&
-             a.obligations[at].name == obligation.name)) {
+    while (at < a.obligations.size() && !(obligation.is_named && a.obligations[at].is_named &&
+                                          a.obligations[at].name == obligation.name)) {
       ++at;
     }
-    if (at == a.obligations.size()) at = out.obligations.size(), out.obligations.push_back(obligation);
+    if (at == a.obligations.size())
+      at = out.obligations.size(), out.obligations.push_back(obligation);
     moved.push_back(static_cast<std::uint32_t>(at));
   }
   budget_.spend((a.obligations.size() + 1) * (b.obligations.size() + 1));
@@ -301,6 +309,34 @@ ArrayShape SchemaAlgebra::intersection(const ArrayShape& a, const ArrayShape& b)
   return out;
 }
 
+// If all that a shape asks of values it asks of one property's: that there is that, with another.
+std::optional<ObjectShape> SchemaAlgebra::violating_one_name(const ObjectShape& shape) {
+  std::uint32_t only = 0;
+  for (std::uint32_t i = 0; i < shape.classes.size(); ++i) {
+    if (shape.classes[i].value == kTrue) continue;
+    if (only != 0) return std::nullopt;
+    only = i + 1;
+  }
+  if (only == 0) return std::nullopt;
+  budget_.spend(shape.keys->next.size() + shape.keys->size());
+  const DfaPtr names = relabel(*shape.keys, [&](auto l) { return l == only ? 1U : 0U; });
+  if (names->empty() || names->counts[0] != 1) return std::nullopt;
+  std::u32string name;
+  for (std::uint32_t state = 0; names->labels[state] == 0;) {
+    std::size_t i = 0;
+    while (names->next[state * names->alphabet.count + names->alphabet.classes[i]] == kDead) ++i;
+    name.push_back(names->alphabet.starts[i]);
+    state = names->step(state, name.back());
+  }
+  ObjectShape out;
+  out.keys = words({{name, 1}}, 2, budget_);
+  std::string utf8;
+  for (const char32_t c : name) append_utf8(c, utf8);
+  out.obligations.push_back({std::move(utf8), true});
+  out.classes = {{negation(shape.classes[only - 1].value), {{0, kTrue}}}, {kTrue, {}}};
+  return out;
+}
+
 std::vector<std::shared_ptr<const ObjectShape>> SchemaAlgebra::complement_of(
     const ObjectShape& shape) {
   std::vector<std::shared_ptr<const ObjectShape>> out;
@@ -328,6 +364,10 @@ std::vector<std::shared_ptr<const ObjectShape>> SchemaAlgebra::complement_of(
     ObjectShape many = any_object();
     many.min = shape.max + 1;
     add(std::move(many));
+  }
+  if (auto named = violating_one_name(shape)) {
+    add(std::move(*named));
+    return out;
   }
   ObjectShape violates;
   violates.keys = shape.keys;
@@ -372,9 +412,9 @@ std::vector<std::shared_ptr<const ArrayShape>> SchemaAlgebra::complement_of(
     none.items = negated(witness);
     add(std::move(none));
   }
-  const bool free = shape.items.rest == kTrue &&
-                    std::all_of(shape.items.prefix.begin(), shape.items.prefix.end(),
-                                [](ExprId e) { return e == kTrue; });
+  const bool free =
+      shape.items.rest == kTrue && std::all_of(shape.items.prefix.begin(), shape.items.prefix.end(),
+                                               [](ExprId e) { return e == kTrue; });
   if (!free) {
     ArrayShape violates;
     violates.witnesses.push_back(negated(shape.items));
@@ -409,8 +449,8 @@ bool SchemaAlgebra::surely_empty(const ObjectShape& shape, int depth) {
     bool possible = false;
     for (const auto& key_class : shape.classes) {
       for (const auto& [obligation, expr] : key_class.witnesses) {
-        possible = possible || (obligation == o &&
-                                !surely_empty(all_of({key_class.value, expr}), depth));
+        possible =
+            possible || (obligation == o && !surely_empty(all_of({key_class.value, expr}), depth));
       }
     }
     if (!possible) return true;
@@ -420,7 +460,8 @@ bool SchemaAlgebra::surely_empty(const ObjectShape& shape, int depth) {
 
 bool SchemaAlgebra::surely_empty(const ArrayShape& shape, int depth) {
   if (shape.min > shape.max) return true;
-  for (std::size_t i = 0; i < std::min<std::uint64_t>(shape.min, shape.items.prefix.size() + 1); ++i) {
+  for (std::size_t i = 0; i < std::min<std::uint64_t>(shape.min, shape.items.prefix.size() + 1);
+       ++i) {
     if (surely_empty(shape.items.at(i), depth)) return true;
   }
   return false;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,7 @@ class SchemaAlgebra {
   ObjectShape intersection(const ObjectShape& a, const ObjectShape& b);
   ArrayShape intersection(const ArrayShape& a, const ArrayShape& b);
   std::vector<std::shared_ptr<const ObjectShape>> complement_of(const ObjectShape& shape);
+  std::optional<ObjectShape> violating_one_name(const ObjectShape& shape);
   std::vector<std::shared_ptr<const ArrayShape>> complement_of(const ArrayShape& shape);
   template <class Shape>
   std::vector<std::shared_ptr<const Shape>> intersection(

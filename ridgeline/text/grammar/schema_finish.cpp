@@ -57,7 +57,41 @@ class Finisher {
     for (const auto& key_class : shape.classes) {
       number_of(key_class.value);
       for (const auto& [obligation, expr] : key_class.witnesses) number_of(key_class.value, expr);
+      for (const auto& [set, expr] : choices(shape, key_class)) number_of(expr);
     }
+  }
+
+  // The sets of obligations that one property can fulfil by what its value is, and what that
+  // then is. Of more than four at once only single ones and all: fewer texts, no wrong ones.
+  std::vector<std::pair<std::vector<std::uint16_t>, ExprId>> choices(
+      const ObjectShape& shape, const ObjectShape::KeyClass& key_class) {
+    std::vector<std::pair<std::uint16_t, ExprId>> open;
+    for (const auto& [obligation, expr] : key_class.witnesses) {
+      if (!shape.obligations[obligation].is_named &&
+          algebra_.all_of({key_class.value, expr}) != key_class.value) {
+        open.emplace_back(static_cast<std::uint16_t>(obligation), expr);
+      }
+    }
+    std::vector<std::pair<std::vector<std::uint16_t>, ExprId>> out;
+    if (open.empty()) return out;
+    const std::size_t n = open.size();
+    const auto add = [&](const auto& is_in) {
+      std::vector<std::uint16_t> set;
+      std::vector<ExprId> parts{key_class.value};
+      for (std::size_t i = 0; i < n; ++i) {
+        if (is_in(i)) set.push_back(open[i].first), parts.push_back(open[i].second);
+      }
+      out.emplace_back(std::move(set), algebra_.all_of(std::move(parts)));
+    };
+    if (n <= 4) {
+      for (std::size_t bits = 1; bits < std::size_t{1} << n; ++bits) {
+        add([&](std::size_t i) { return (bits >> i & 1) != 0; });
+      }
+    } else {
+      for (std::size_t one = 0; one < n; ++one) add([&](std::size_t i) { return i == one; });
+      add([](std::size_t) { return true; });
+    }
+    return out;
   }
   // Behind this many items, all are alike.
   static std::size_t positions(const ArrayShape& shape) {
@@ -182,6 +216,25 @@ class Finisher {
       }
       out_.values[i] = std::move(value);
     }
+    for (JsonArray& array : out_.arrays) {
+      if (!array.is_unique) continue;
+      for (std::uint32_t& item : array.items.prefix) item = spelled_once(item);
+      array.items.rest = spelled_once(array.items.rest);
+      for (JsonArray::Items& witness : array.witnesses) {
+        for (std::uint32_t& item : witness.prefix) item = spelled_once(item);
+        witness.rest = spelled_once(witness.rest);
+      }
+    }
+  }
+
+  // The value with one text for each number, so that equal items have equal texts.
+  std::uint32_t spelled_once(std::uint32_t value) {
+    if (value == kNone) return kNone;
+    JsonValue copy = out_.values[value];
+    copy.bare = both(copy.bare, numbers_spelled_once(), budget_);
+    if (copy.bare->empty() && copy.string->empty()) return kNone;
+    out_.values.push_back(std::move(copy));
+    return static_cast<std::uint32_t>(out_.values.size() - 1);
   }
 
   static std::uint32_t limit(std::uint64_t count) {
@@ -216,7 +269,8 @@ class Finisher {
       for (std::size_t i = 0; i <= shape.items.prefix.size(); ++i) {
         const Normal& item = normals_[number_of(shape.items.at(i))];
         if (!item.arrays.empty() || !item.objects.empty()) {
-          refuse("the schema's uniqueItems over items that may be arrays or objects is not supported");
+          refuse(
+              "the schema's uniqueItems over items that may be arrays or objects is not supported");
         }
       }
     }
@@ -235,23 +289,15 @@ class Finisher {
     out.keys = possible_keys(shape);
     for (const auto& key_class : shape.classes) {
       JsonObject::KeyClass written;
-      std::uint32_t value = number_of(key_class.value);
-      ExprId expr_value = key_class.value;
+      const std::uint32_t value = number_of(key_class.value);
       for (const auto& [obligation, expr] : key_class.witnesses) {
-        if (!shape.obligations[obligation].is_named) continue;
-        expr_value = algebra_.all_of({expr_value, expr});
-        written.fulfils.push_back(static_cast<std::uint16_t>(obligation));
-      }
-      value = number_of(expr_value);
-      for (const auto& [obligation, expr] : key_class.witnesses) {
-        if (shape.obligations[obligation].is_named) continue;
-        const ExprId with = algebra_.all_of({expr_value, expr});
-        if (with == expr_value) {
+        if (algebra_.all_of({key_class.value, expr}) == key_class.value) {
           written.fulfils.push_back(static_cast<std::uint16_t>(obligation));
-        } else if (numbers_.contains(with) && is_possible(numbers_.at(with))) {
-          written.may_fulfil.emplace_back(static_cast<std::uint16_t>(obligation),
-                                          value_of(numbers_.at(with)));
         }
+      }
+      for (auto& [set, expr] : choices(shape, key_class)) {
+        const std::uint32_t other = number_of(expr);
+        if (is_possible(other)) written.may_fulfil.emplace_back(std::move(set), value_of(other));
       }
       written.value = is_possible(value) ? value_of(value) : kNone;
       out.classes.push_back(std::move(written));

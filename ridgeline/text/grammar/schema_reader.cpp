@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "ridgeline/text/grammar/regex.h"
 #include "ridgeline/text/vocabulary.h"
 
 namespace ridgeline::grammar {
@@ -112,7 +113,8 @@ void SchemaReader::collect_anchors(const json& value, const json& resource,
     if (const std::string* id = resource_id(value)) {
       inner = &value;
       const std::string base = id->substr(0, id->find('#'));
-      const auto [at, is_new] = resources_.emplace(base, SchemaPlace{&value, &value, pointer, false});
+      const auto [at, is_new] =
+          resources_.emplace(base, SchemaPlace{&value, &value, pointer, false});
       if (!is_new) at->second.value = nullptr;
     }
     for (const char* name : {"$anchor", "$id", "id"}) {
@@ -130,7 +132,8 @@ void SchemaReader::collect_anchors(const json& value, const json& resource,
   }
   if (value.is_object()) {
     for (const auto& [key, child] : value.items()) {
-      if (child.is_structured()) collect_anchors(child, *inner, pointer + "/" + escaped(key), depth + 1);
+      if (child.is_structured())
+        collect_anchors(child, *inner, pointer + "/" + escaped(key), depth + 1);
     }
   } else if (value.is_array()) {
     for (std::size_t i = 0; i < value.size(); ++i) {
@@ -139,6 +142,18 @@ void SchemaReader::collect_anchors(const json& value, const json& resource,
       }
     }
   }
+}
+
+DfaPtr SchemaReader::pattern(const std::string& regex, const std::string& what) {
+  DfaPtr& dfa = patterns_[regex];
+  if (!dfa) dfa = regex_search(regex, what, budget_);
+  return dfa;
+}
+
+DfaPtr SchemaReader::length(std::uint64_t min, std::uint64_t max) {
+  DfaPtr& dfa = lengths_[{min, max}];
+  if (!dfa) dfa = length_between(min, max, budget_);
+  return dfa;
 }
 
 ExprId SchemaReader::root() { return expr({&document_, &document_, "", false}); }
@@ -215,9 +230,8 @@ ExprId SchemaReader::applicators(const SchemaPlace& place) {
     const ExprId condition = expr(place.below("if"));
     const ExprId then = place.has("then") ? expr(place.below("then")) : kTrue;
     const ExprId otherwise = place.has("else") ? expr(place.below("else")) : kTrue;
-    all.push_back(algebra_.any_of(
-        {algebra_.all_of({condition, then}),
-         algebra_.all_of({algebra_.negation(condition), otherwise})}));
+    all.push_back(algebra_.any_of({algebra_.all_of({condition, then}),
+                                   algebra_.all_of({algebra_.negation(condition), otherwise})}));
   }
   for (const char* keyword : {"dependencies", "dependentRequired", "dependentSchemas"}) {
     if (place.has(keyword)) all.push_back(dependencies(place, keyword));
@@ -279,7 +293,8 @@ ExprId SchemaReader::reference(const SchemaPlace& place) {
     const auto at = resources_.find(document);
     const bool is_absolute = document.find(':') != document.npos;
     if (!is_absolute || at == resources_.end() || at->second.value == nullptr) {
-      place.refuse("$ref", fmt::format("is {}: other documents are not fetched", ridgeline::quoted(ref)));
+      place.refuse("$ref",
+                   fmt::format("is {}: other documents are not fetched", ridgeline::quoted(ref)));
     }
     from = at->second;
   }
@@ -296,7 +311,8 @@ SchemaPlace SchemaReader::follow(SchemaPlace from, std::string_view pointer,
                                  const SchemaPlace& place) const {
   const std::string_view whole = pointer;
   const auto missing = [&]() {
-    place.refuse("$ref", fmt::format("is {}, which is not there", ridgeline::quoted(fmt::format("#{}", whole))));
+    place.refuse("$ref", fmt::format("is {}, which is not there",
+                                     ridgeline::quoted(fmt::format("#{}", whole))));
   };
   while (!pointer.empty()) {
     pointer.remove_prefix(1);
@@ -324,8 +340,8 @@ SchemaPlace SchemaReader::follow(SchemaPlace from, std::string_view pointer,
       if (!here.contains(key)) missing();
       from = from.below(key);
     } else if (here.is_array()) {
-      const bool is_index = !key.empty() && key.size() < 9 &&
-                            key.find_first_not_of("0123456789") == key.npos;
+      const bool is_index =
+          !key.empty() && key.size() < 9 && key.find_first_not_of("0123456789") == key.npos;
       if (!is_index || std::stoul(key) >= here.size()) missing();
       from = from.below(std::stoul(key));
     } else {

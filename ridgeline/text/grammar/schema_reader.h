@@ -41,6 +41,9 @@ class SchemaReader : public LeafReader {
   ExprId expr(const SchemaPlace& place);
   ExprId constant(const SchemaPlace& place);
   Budget& budget() { return budget_; }
+  /// Made once each, as schemas repeat them.
+  DfaPtr pattern(const std::string& regex, const std::string& what);
+  DfaPtr length(std::uint64_t min, std::uint64_t max);
 
  private:
   Normal read_schema(const SchemaPlace& place);
@@ -64,6 +67,8 @@ class SchemaReader : public LeafReader {
   bool refs_stand_alone_ = false;  ///< drafts up to 7 ignore what stands beside a $ref
   std::vector<Leaf> leaves_;
   std::map<std::pair<const nlohmann::json*, bool>, std::uint32_t> numbers_;
+  std::map<std::string, DfaPtr> patterns_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, DfaPtr> lengths_;
   std::map<std::string, SchemaPlace> resources_;  ///< by $id
   std::map<std::pair<const nlohmann::json*, std::string>, SchemaPlace> anchors_;
 };

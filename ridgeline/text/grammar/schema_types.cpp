@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "ridgeline/text/grammar/regex.h"
 #include "ridgeline/text/grammar/schema_reader.h"
 #include "ridgeline/text/vocabulary.h"
 
@@ -15,11 +15,27 @@ namespace {
 using nlohmann::json;
 
 // Beyond 2^53 a double that was read is not the number that was written.
+bool is_exact(const json& number) {
+  return !number.is_number_float() || std::abs(number.get<double>()) < 9007199254740992.0;
+}
+
 Decimal decimal_of(const json& number, const SchemaPlace& place, const char* keyword) {
-  if (number.is_number_float() && !(std::abs(number.get<double>()) < 9007199254740992.0)) {
+  if (!is_exact(number)) {
     place.refuse(keyword, "has a number beyond 2^53 that is not an integer of 64 bits");
   }
   return parse_decimal(number.dump());
+}
+
+// A bound that is no longer known exactly is known to lie between its neighbours.
+Language bounded(const json& bound, Side side, Budget& budget) {
+  if (is_exact(bound)) return numbers_at(parse_decimal(bound.dump()), side, budget);
+  const double value = bound.get<double>();
+  const auto at = [&](double towards) {
+    return numbers_at(parse_decimal(json(std::nextafter(value, towards)).dump()), side, budget);
+  };
+  constexpr double kFar = std::numeric_limits<double>::infinity();
+  const bool is_upper = side == Side::kBelow || side == Side::kAtMost;
+  return {at(is_upper ? -kFar : kFar).yes, at(is_upper ? kFar : -kFar).maybe};
 }
 
 Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
@@ -27,7 +43,7 @@ Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
     const json* value = place.find(keyword);
     if (value == nullptr || value->is_boolean()) return;  // draft 4's booleans: see below
     if (!value->is_number()) place.refuse(keyword, "is not a number");
-    language = both(language, numbers_at(decimal_of(*value, place, keyword), side, budget), budget);
+    language = both(language, bounded(*value, side, budget), budget);
   };
   const auto draft4_exclusive = [&](const char* keyword) {
     const json* value = place.find(keyword);
@@ -49,12 +65,14 @@ Language numbers(const SchemaPlace& place, Language language, Budget& budget) {
   return language;
 }
 
-Language strings(const SchemaPlace& place, Budget& budget) {
+Language strings(const SchemaPlace& place, SchemaReader& reader) {
+  Budget& budget = reader.budget();
   Language language = Language::exact(everything());
   if (const json* value = place.find("pattern")) {
     if (!value->is_string()) place.refuse("pattern", "is not a string");
-    const std::string what = fmt::format("the schema's pattern at {}", ridgeline::quoted(place.pointer));
-    language = Language::exact(regex_search(value->get<std::string>(), what, budget));
+    const std::string what =
+        fmt::format("the schema's pattern at {}", ridgeline::quoted(place.pointer));
+    language = Language::exact(reader.pattern(value->get<std::string>(), what));
   }
   if (const json* value = place.find("format"); value != nullptr && value->is_string()) {
     bool is_supported = true;
@@ -68,7 +86,7 @@ Language strings(const SchemaPlace& place, Budget& budget) {
   const std::uint64_t min = place.count("minLength", 0);
   const std::uint64_t max = place.count("maxLength", kUnbounded);
   if (min > 0 || max != kUnbounded) {
-    language = both(language, Language::exact(length_between(min, max, budget)), budget);
+    language = both(language, Language::exact(reader.length(min, max)), budget);
   }
   return language;
 }
@@ -76,7 +94,7 @@ Language strings(const SchemaPlace& place, Budget& budget) {
 ArrayShape arrays(SchemaReader& reader, const SchemaPlace& place) {
   ArrayShape shape;
   const json* items = place.find("items");
-  const char* prefix = place.has("prefixItems") ? "prefixItems"
+  const char* prefix = place.has("prefixItems")                ? "prefixItems"
                        : items != nullptr && items->is_array() ? "items"
                                                                : nullptr;
   if (prefix != nullptr) {
@@ -178,7 +196,7 @@ ObjectShape objects(SchemaReader& reader, const SchemaPlace& place) {
     for (const auto& [pattern, schema] : patterns->items()) {
       const std::string what =
           fmt::format("the schema's patternProperties at {}", ridgeline::quoted(place.pointer));
-      apply_pattern(kinds, *regex_search(pattern, what, budget),
+      apply_pattern(kinds, *reader.pattern(pattern, what),
                     reader.expr(place.below("patternProperties").below(pattern)), reader);
     }
   }
@@ -230,8 +248,8 @@ bool has_any(const SchemaPlace& place, std::initializer_list<const char*> keywor
 
 Language bare_of(const SchemaPlace& place, const std::set<std::string>& types, Budget& budget) {
   const bool has_numbers = types.contains("number") || types.contains("integer");
-  const bool has_bounds = has_any(
-      place, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"});
+  const bool has_bounds =
+      has_any(place, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"});
   const bool all = types.contains("number") && types.contains("null") && types.contains("boolean");
   if (all && !has_bounds) return Language::exact(bare_universe());
   Language bare = Language::exact(nothing());
@@ -241,7 +259,8 @@ Language bare_of(const SchemaPlace& place, const std::set<std::string>& types, B
   }
   std::vector<Word> keywords;
   if (types.contains("null")) keywords.push_back({U"null", 1});
-  if (types.contains("boolean")) keywords.push_back({U"true", 1}), keywords.push_back({U"false", 1});
+  if (types.contains("boolean"))
+    keywords.push_back({U"true", 1}), keywords.push_back({U"false", 1});
   if (keywords.empty()) return bare;
   return either(bare, Language::exact(words(keywords, 0, budget)), budget);
 }
@@ -268,8 +287,8 @@ Normal enumeration(SchemaReader& reader, const SchemaPlace& place) {
     if (values[i].is_string()) {
       strings.push_back({decode_utf8(values[i].get<std::string>()), 1});
     } else if (values[i].is_number()) {
-      normal.bare = either(
-          normal.bare, number_constant(at, num_numbers <= kExactNumbersMax, budget), budget);
+      normal.bare =
+          either(normal.bare, number_constant(at, num_numbers <= kExactNumbersMax, budget), budget);
     } else if (values[i].is_structured()) {
       normal = reader.algebra().union_of(std::move(normal), read_constant(reader, at));
     } else {
@@ -288,8 +307,7 @@ Normal read_constant(SchemaReader& reader, const SchemaPlace& place) {
   Normal normal = SchemaAlgebra::no_value();
   const json& value = *place.value;
   if (value.is_string()) {
-    normal.string =
-        Language::exact(words({{decode_utf8(value.get<std::string>()), 1}}, 0, budget));
+    normal.string = Language::exact(words({{decode_utf8(value.get<std::string>()), 1}}, 0, budget));
   } else if (value.is_number()) {
     normal.bare = number_constant(place, true, budget);
   } else if (value.is_array()) {
@@ -323,12 +341,11 @@ Normal read_types(SchemaReader& reader, const SchemaPlace& place) {
   const std::set<std::string> types = types_of(place);
   Normal normal = SchemaAlgebra::any_value();
   normal.bare = bare_of(place, types, reader.budget());
-  normal.string =
-      types.contains("string") ? strings(place, reader.budget()) : Language::exact(nothing());
+  normal.string = types.contains("string") ? strings(place, reader) : Language::exact(nothing());
   if (!types.contains("array")) {
     normal.arrays.clear();
-  } else if (has_any(place, {"items", "prefixItems", "minItems", "maxItems", "uniqueItems",
-                             "contains"})) {
+  } else if (has_any(place,
+                     {"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"})) {
     normal.arrays = {std::make_shared<const ArrayShape>(arrays(reader, place))};
   }
   if (!types.contains("object")) {

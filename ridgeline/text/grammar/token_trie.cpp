@@ -42,6 +42,14 @@ void TokenTrie::build() {
   });
   next_same_.assign(pieces_.size(), kNoToken);
   std::vector<std::uint32_t> path;  // nodes of the piece before
+  const auto close_last = [&]() {
+    const Node& closed = nodes_[path.back()];
+    nodes_[path.back()].end = static_cast<std::uint32_t>(nodes_.size());
+    path.pop_back();
+    if (path.empty()) return;
+    std::uint16_t& height = nodes_[path.back()].height;
+    height = std::max(height, static_cast<std::uint16_t>(closed.height + 1));
+  };
   std::string_view before;
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::string_view bytes = piece(order[i]);
@@ -51,18 +59,15 @@ void TokenTrie::build() {
     }
     const auto differ = std::mismatch(bytes.begin(), bytes.end(), before.begin(), before.end());
     const auto common = static_cast<std::size_t>(differ.first - bytes.begin());
-    while (path.size() > common) {
-      nodes_[path.back()].end = static_cast<std::uint32_t>(nodes_.size());
-      path.pop_back();
-    }
+    while (path.size() > common) close_last();
     for (std::size_t j = common; j < bytes.size(); ++j) {
       path.push_back(static_cast<std::uint32_t>(nodes_.size()));
-      nodes_.push_back({0, kNoToken, static_cast<unsigned char>(bytes[j])});
+      nodes_.push_back({0, kNoToken, 0, static_cast<unsigned char>(bytes[j])});
     }
     nodes_[path.back()].token = order[i];
     before = bytes;
   }
-  for (const std::uint32_t node : path) nodes_[node].end = static_cast<std::uint32_t>(nodes_.size());
+  while (!path.empty()) close_last();
 }
 
 void TokenTrie::look_inside_strings() {
@@ -89,6 +94,24 @@ void TokenTrie::look_inside_strings() {
     }
   };
   visit(visit, 0, static_cast<std::uint32_t>(nodes_.size()), Lexer());
+  for (const Node& node : nodes_) {
+    inside_before_.push_back(static_cast<std::uint32_t>(inside_order_.size()));
+    for (TokenId t = node.token; t != kNoToken; t = next_same(t)) {
+      if ((inside_string_[static_cast<std::size_t>(t) / 32] >> (t % 32) & 1) == 0) continue;
+      inside_order_.push_back(t);
+      if (piece(t).size() > kLongBytes) long_inside_.push_back(t);
+    }
+  }
+  inside_before_.push_back(static_cast<std::uint32_t>(inside_order_.size()));
+  std::stable_sort(long_inside_.begin(), long_inside_.end(),
+                   [this](TokenId a, TokenId b) { return piece(a).size() > piece(b).size(); });
+}
+
+std::span<const TokenTrie::Closing> TokenTrie::closings(std::uint32_t node) const {
+  const auto is_before = [](const Closing& closing, std::uint32_t n) { return closing.node < n; };
+  const auto begin = std::lower_bound(closings_.begin(), closings_.end(), node, is_before);
+  const auto end = std::lower_bound(begin, closings_.end(), nodes_[node].end, is_before);
+  return {begin, end};
 }
 
 }  // namespace ridgeline::grammar
@@ -121,7 +144,8 @@ GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer) : trie_(trie_of
 GrammarVocabulary::GrammarVocabulary(std::vector<std::string> pieces, std::vector<TokenId> control,
                                      std::vector<TokenId> end_of_generation) {
   std::vector<std::pair<TokenId, std::string>> with_texts;
-  for (const TokenId id : control) with_texts.emplace_back(id, pieces[static_cast<std::size_t>(id)]);
+  for (const TokenId id : control)
+    with_texts.emplace_back(id, pieces[static_cast<std::size_t>(id)]);
   trie_ = std::make_unique<const grammar::TokenTrie>(std::move(pieces), std::move(with_texts),
                                                      std::move(end_of_generation));
 }

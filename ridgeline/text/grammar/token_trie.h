@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,8 @@ class TokenTrie {
 
   struct Node {
     std::uint32_t end;
-    TokenId token;  ///< kNoToken: none ends here; see next_same()
+    TokenId token;         ///< kNoToken: none ends here; see next_same()
+    std::uint16_t height;  ///< bytes of the longest way down from here
     unsigned char byte;
   };
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -48,6 +50,15 @@ class TokenTrie {
   };
   const std::vector<std::uint32_t>& inside_string() const { return inside_string_; }
   const std::vector<Closing>& closings() const { return closings_; }
+  /// The same of node `node` and all below it.
+  std::span<const TokenId> inside_string(std::uint32_t node) const {
+    const auto begin = inside_before_[node], end = inside_before_[nodes_[node].end];
+    return std::span(inside_order_).subspan(begin, end - begin);
+  }
+  std::span<const Closing> closings(std::uint32_t node) const;
+  /// Those that stay inside and have more than this many bytes, the longest first.
+  static constexpr std::uint32_t kLongBytes = 16;
+  std::span<const TokenId> long_inside_string() const { return long_inside_; }
 
  private:
   void build();
@@ -61,7 +72,9 @@ class TokenTrie {
   std::uint32_t token_length_max_ = 0;
   std::uint64_t id_;
   std::vector<std::uint32_t> inside_string_;
-  std::vector<Closing> closings_;
+  std::vector<Closing> closings_;             // by node
+  std::vector<std::uint32_t> inside_before_;  // of each node: how many of inside_order_ come first
+  std::vector<TokenId> inside_order_, long_inside_;
 };
 
 }  // namespace ridgeline::grammar

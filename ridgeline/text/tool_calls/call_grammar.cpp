@@ -94,9 +94,8 @@ Result<Grammar::Ptr> one_call(ToolCallFormat format, const ToolFunction& f) {
     case ToolCallFormat::kQwenCoder:
       return qwen_coder_call(f);
     case ToolCallFormat::kHarmony:
-      return around("<|channel|>commentary to=functions." + f.name +
-                        " <|constrain|>json<|message|>",
-                    f, "");
+      return around(
+          "<|channel|>commentary to=functions." + f.name + " <|constrain|>json<|message|>", f, "");
     case ToolCallFormat::kNone:
       break;
   }

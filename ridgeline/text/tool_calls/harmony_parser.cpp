@@ -58,8 +58,8 @@ class HarmonyParser : public OutputParser {
       out_.call(calls_++, std::string_view(head_).substr(name, end - name));
       part_ = Part::kCall;
     } else {
-      part_ = head_.find("<|channel|>analysis") != std::string::npos ? Part::kReasoning
-                                                                     : Part::kAnswer;
+      part_ =
+          head_.find("<|channel|>analysis") != std::string::npos ? Part::kReasoning : Part::kAnswer;
     }
     head_.clear();
   }

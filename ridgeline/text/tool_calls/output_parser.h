@@ -12,9 +12,9 @@ namespace ridgeline {
 
 /// How a model's output is to be read.
 struct OutputFormat {
-  std::string thinking_open, thinking_close;  ///< empty: there is no reasoning to split off
-  bool inside_thinking = false;               ///< the prompt ends within it
-  bool harmony = false;                       ///< gpt-oss's channels, which say all of it
+  std::string thinking_open, thinking_close;     ///< empty: there is no reasoning to split off
+  bool inside_thinking = false;                  ///< the prompt ends within it
+  bool harmony = false;                          ///< gpt-oss's channels, which say all of it
   ToolCallFormat calls = ToolCallFormat::kNone;  ///< kNone: calls are text like any other
   std::vector<ToolFunction> functions;
 };

@@ -30,7 +30,8 @@ std::string type_of(const Json& schema, const std::string& parameter) {
 /// string are read as JSON where they are such.
 class QwenCoderParser : public ToolCallParser {
  public:
-  explicit QwenCoderParser(std::vector<ToolFunction> functions) : functions_(std::move(functions)) {}
+  explicit QwenCoderParser(std::vector<ToolFunction> functions)
+      : functions_(std::move(functions)) {}
 
   bool control(std::string_view token, OutputPieces& out) override {
     if (token != kOpen && token != kClose) return false;
@@ -167,7 +168,8 @@ class QwenCoderParser : public ToolCallParser {
     Json value = text;
     if (const std::string type = type_of(schema_, key_); type != "string") {
       Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-      if (!parsed.is_discarded() && !(type.empty() && parsed.is_string())) value = std::move(parsed);
+      if (!parsed.is_discarded() && !(type.empty() && parsed.is_string()))
+        value = std::move(parsed);
       if (type == "boolean" && (text == "True" || text == "False")) value = text == "True";
     }
     std::string written = num_arguments_++ == 0 ? "" : ", ";

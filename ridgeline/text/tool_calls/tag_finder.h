@@ -22,7 +22,7 @@ class TagFinder {
 
  private:
   std::string_view tag_;
-  std::string held_;         ///< white space, then `matched_` bytes of the tag
+  std::string held_;  ///< white space, then `matched_` bytes of the tag
   std::size_t matched_ = 0;
 };
 

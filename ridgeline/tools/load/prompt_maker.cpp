@@ -60,8 +60,8 @@ std::string PromptMaker::words(std::size_t count, SeededRandom random) const {
   return prompt;
 }
 
-Result<std::string> PromptMaker::make(std::int64_t tokens, SeededRandom random) {
-  std::string best;
+Result<MadePrompt> PromptMaker::make(std::int64_t tokens, SeededRandom random) {
+  MadePrompt best;
   std::int64_t best_distance = tokens;
   auto count =
       static_cast<std::int64_t>(std::llround(static_cast<double>(tokens) / tokens_per_word_));
@@ -70,8 +70,8 @@ Result<std::string> PromptMaker::make(std::int64_t tokens, SeededRandom random) 
     std::string prompt = words(static_cast<std::size_t>(count), random);
     RIDGELINE_TRY(const std::int64_t found, counter_.count(prompt));
     const std::int64_t missing = tokens - found;
-    if (best.empty() || std::abs(missing) < best_distance) {
-      best = std::move(prompt);
+    if (best.text.empty() || std::abs(missing) < best_distance) {
+      best = {std::move(prompt), found};
       best_distance = std::abs(missing);
     } else if (i > 2) {
       break;  // to and fro between two neighbours

@@ -11,6 +11,12 @@
 
 namespace ridgeline::load {
 
+/// A text and its length, as measured.
+struct MadePrompt {
+  std::string text;
+  std::int64_t tokens = 0;
+};
+
 /// English of a given number of tokens.
 class PromptMaker {
  public:
@@ -19,7 +25,7 @@ class PromptMaker {
   PromptMaker(TokenCounter& counter, std::string_view text);
 
   /// As near to `tokens` as whole words come; the same for equal `random`.
-  Result<std::string> make(std::int64_t tokens, SeededRandom random);
+  Result<MadePrompt> make(std::int64_t tokens, SeededRandom random);
   bool estimates() const { return counter_.is_estimate(); }
 
  private:

@@ -16,7 +16,7 @@ struct Target {
   Endpoint endpoint = Endpoint::kCompletions;
   std::string model;
   std::string api_key;  ///< "": none
-  std::string ca_file;  ///< of certificates to trust beside the system's; "": none
+  std::string ca_file;  ///< of certificates to trust; "": the system's
 
   std::string endpoint_url() const;
 };

@@ -106,77 +106,76 @@ Result<std::vector<PlannedRequest>> Workload::plan(std::uint32_t round, std::siz
 Status Workload::fill_synthetic(std::vector<PlannedRequest>& plan, std::uint32_t round) {
   const std::uint64_t seed = mixed(options_.seed, round);
   SeededRandom lengths(seed, kLengths), groups(seed, kPrefixes);
-  std::vector<std::string> prefixes;
+  std::vector<MadePrompt> prefixes;
   if (options_.shared_prefix > 0)
     for (int g = 0; g < options_.prefix_groups; ++g) {
       const SeededRandom random(mixed(seed, static_cast<std::uint64_t>(g)), kPrefixes);
-      RIDGELINE_TRY(std::string prefix, maker_.make(options_.shared_prefix, random));
-      prefixes.push_back(std::move(prefix) + ' ');
+      RIDGELINE_TRY(MadePrompt prefix, maker_.make(options_.shared_prefix, random));
+      prefix.text += ' ';
+      prefixes.push_back(std::move(prefix));
     }
   for (std::size_t i = 0; i < plan.size(); ++i) {
+    MadePrompt prompt;
     plan[i].max_tokens = scaled(options_.output_tokens.draw(lengths), 1, options_.output_max);
-    if (!prefixes.empty()) plan[i].prompt = prefixes[groups.below(prefixes.size())];
+    if (!prefixes.empty()) prompt = prefixes[groups.below(prefixes.size())];
     if (!given_.empty()) {
       const GivenPrompt& given = given_[(round * options_.requests + i) % given_.size()];
-      plan[i].prompt += given.prompt;
+      plan[i].prompt = prompt.text + given.prompt;
       plan[i].messages = given.messages;
       continue;
     }
     const std::int64_t tokens =
         scaled(options_.prompt_tokens.draw(lengths), 1, options_.prompt_max);
-    RIDGELINE_TRY(const std::string text,
-                  maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts)));
-    plan[i].prompt += text;
-    plan[i].prompt_tokens = tokens + (prefixes.empty() ? 0 : options_.shared_prefix);
+    RIDGELINE_TRY(const MadePrompt own, maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts)));
+    plan[i].prompt = prompt.text + own.text;
+    plan[i].prompt_tokens = prompt.tokens + own.tokens;
   }
   return {};
 }
 
 Status Workload::fill_from_trace(std::vector<PlannedRequest>& plan, std::uint32_t round) {
   const std::uint64_t seed = mixed(options_.seed, round);
-  std::map<std::int64_t, std::string> made;
+  Blocks made;
   for (std::size_t i = 0; i < plan.size(); ++i) {
     const TraceRequest& request = trace_[i];
     plan[i].arrival_s = request.arrival_s * options_.time_scale;
     plan[i].max_tokens = scaled(request.output_tokens, options_.length_scale, options_.output_max);
     const std::int64_t tokens =
         scaled(request.prompt_tokens, options_.length_scale, options_.prompt_max);
-    plan[i].prompt_tokens = tokens;
-    if (request.blocks.empty()) {
-      RIDGELINE_TRY(plan[i].prompt, maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts)));
-    } else {
-      RIDGELINE_TRY(plan[i].prompt, blocks_text(request, tokens, seed, made));
-    }
+    Result<MadePrompt> prompt = request.blocks.empty()
+                                    ? maker_.make(tokens, SeededRandom(mixed(seed, i), kTexts))
+                                    : join_blocks(request, tokens, seed, made);
+    if (!prompt) return tl::make_unexpected(std::move(prompt).error());
+    plan[i].prompt = std::move(prompt->text);
+    plan[i].prompt_tokens = prompt->tokens;
   }
   return {};
 }
 
-/// The texts of the blocks, one behind the other. Boundaries are at the same tokens in all
-/// prompts, so that equal blocks in front are equal text; the last one is made to measure.
-Result<std::string> Workload::blocks_text(const TraceRequest& request, std::int64_t tokens,
-                                          std::uint64_t seed,
-                                          std::map<std::int64_t, std::string>& made) {
+/// The blocks' texts, one behind the other. Boundaries are at the same tokens in all prompts,
+/// so that equal blocks in front are equal text; the last one is made to measure.
+Result<MadePrompt> Workload::join_blocks(const TraceRequest& request, std::int64_t tokens,
+                                         std::uint64_t seed, Blocks& made) {
   const double block = static_cast<double>(kTraceBlockTokens) * options_.length_scale;
-  std::string prompt;
+  MadePrompt prompt;
   std::int64_t done = 0;
   for (std::size_t b = 0; b < request.blocks.size() && done < tokens; ++b) {
     const std::int64_t end = std::llround(block * static_cast<double>(b + 1));
     const std::int64_t length = std::min(end, tokens) - done;
-    done += std::max<std::int64_t>(length, 0);
-    if (length <= 0) continue;
+    if (length <= 0) continue;  // shorter than a token
+    done += length;
     const std::int64_t id = request.blocks[b];
-    const SeededRandom random(mixed(seed, static_cast<std::uint64_t>(id)), kTexts);
-    if (!prompt.empty()) prompt += ' ';
-    if (done < end) {
-      RIDGELINE_TRY(const std::string text, maker_.make(length, random));
-      prompt += text;
-      continue;
+    MadePrompt text;
+    if (const auto found = made.find(id); done == end && found != made.end()) {
+      text = found->second;
+    } else {
+      const SeededRandom random(mixed(seed, static_cast<std::uint64_t>(id)), kTexts);
+      RIDGELINE_TRY(text, maker_.make(length, random));
+      if (done == end) made.emplace(id, text);
     }
-    const auto [found, is_new] = made.try_emplace(id);
-    if (is_new) {
-      RIDGELINE_TRY(found->second, maker_.make(length, random));
-    }
-    prompt += found->second;
+    if (!prompt.text.empty()) prompt.text += ' ';
+    prompt.text += text.text;
+    prompt.tokens += text.tokens;
   }
   return prompt;
 }

@@ -58,8 +58,9 @@ class Workload {
   static Result<std::vector<GivenPrompt>> read_prompts(const std::string& path, Endpoint endpoint);
   Status fill_from_trace(std::vector<PlannedRequest>& plan, std::uint32_t round);
   Status fill_synthetic(std::vector<PlannedRequest>& plan, std::uint32_t round);
-  Result<std::string> blocks_text(const TraceRequest& request, std::int64_t tokens,
-                                  std::uint64_t seed, std::map<std::int64_t, std::string>& made);
+  using Blocks = std::map<std::int64_t, MadePrompt>;
+  Result<MadePrompt> join_blocks(const TraceRequest& request, std::int64_t tokens,
+                                 std::uint64_t seed, Blocks& made);
 
   WorkloadOptions options_;
   PromptMaker maker_;
