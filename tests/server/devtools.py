@@ -19,6 +19,10 @@ def find_browser():
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def as_base64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
 class Browser:
     """One process; its pages are apart from each other."""
 
@@ -108,6 +112,9 @@ class Page:
         self.session = browser.call("Target.attachToTarget", targetId=self.target,
                                     flatten=True)["sessionId"]
         browser.pages[self.session] = self
+        browser.call("Browser.grantPermissions", browserContextId=context,
+                     permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
         self.call("Fetch.enable", patterns=[{"urlPattern": "*/v1/*completions"}])
@@ -138,17 +145,18 @@ class Page:
             self.errors.append(params["entry"]["text"] + " " + params["entry"].get("url", ""))
 
     def go_on(self, request_id, body=None):
-        more = {} if body is None else {"postData": base64.b64encode(json.dumps(body).encode()).decode()}
+        more = {} if body is None else {"postData": as_base64(json.dumps(body))}
         self.browser.send("Fetch.continueRequest", self.session, requestId=request_id, **more)
 
-    def fulfil(self, request_id, status, content_type, body):
+    def fulfil(self, request_id, content_type, body):
         self.browser.send("Fetch.fulfillRequest", self.session, requestId=request_id,
-                          responseCode=status, body=base64.b64encode(body.encode()).decode(),
+                          responseCode=200, body=as_base64(body),
                           responseHeaders=[{"name": "Content-Type", "value": content_type}])
 
     def open(self, url):
         self.call("Page.navigate", url=url)
-        self.wait(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
+        self.wait(f"location.href.startsWith({json.dumps(url)})"
+                  " && document.readyState === 'complete'")
 
     def js(self, expression):
         result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True,
@@ -159,7 +167,13 @@ class Page:
 
     def wait(self, expression, seconds=TIMEOUT_SECONDS):
         end = time.monotonic() + seconds
-        while not self.js(f"Boolean({expression})"):
+        while True:
+            try:
+                if self.js(f"Boolean({expression})"):
+                    return
+            except RuntimeError as error:
+                if "context" not in str(error):  # it goes when another page is loaded
+                    raise
             if time.monotonic() > end:
                 raise TimeoutError(f"never became true: {expression}")
             self.browser.pump(0.02)
@@ -177,7 +191,8 @@ class Page:
                       text=text if kind == "keyDown" else "", windowsVirtualKeyCode=codes[key])
 
     def type(self, selector, text):
-        self.js(f"(e => {{ e.focus(); e.select?.(); }})(document.querySelector({json.dumps(selector)}))")
+        self.js("(e => { e.focus(); e.select?.(); })"
+                f"(document.querySelector({json.dumps(selector)}))")
         self.call("Input.insertText", text=text)
 
     def screenshot(self, path):

@@ -51,11 +51,12 @@ class Server:
             self.process.wait()
 
 
-def stream_of(*deltas, usage=None):
+def stream_of(*deltas):
     """An answer as the API streams it."""
-    events = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    events.append({"choices": [], "usage": usage or {"prompt_tokens": 9, "completion_tokens": 2}})
+    ends = [None] * len(deltas) + ["stop"]
+    events = [{"choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+              for delta, end in zip((*deltas, {}), ends)]
+    events.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
     return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
 
 
@@ -93,8 +94,18 @@ class PageTest(unittest.TestCase):
                 (document.querySelector('#parameters [name={name}]'))""")
 
     def answered(self, page):
-        page.wait("document.querySelector('#stop').hidden && document.querySelector('.turn.assistant')")
+        page.wait("document.querySelector('#stop').hidden && "
+                  "document.querySelector('.turn.assistant')")
         return page.js("[...document.querySelectorAll('.turn.assistant .body')].at(-1).innerText")
+
+    def action(self, page, label):
+        """Presses the last button of that name beneath a message."""
+        page.js("[...document.querySelectorAll('.turn footer button')]"
+                f".findLast(b => b.textContent === '{label}').click()")
+
+    def invent(self, page, body):
+        """Answers in the server's place."""
+        page.intercept = lambda request_id, _: page.fulfil(request_id, "text/event-stream", body)
 
     def rewrite(self, page, **more):
         """Adds fields to what the page sends, and returns the list of what it sent."""
@@ -111,20 +122,22 @@ class PageTest(unittest.TestCase):
         page = self.page()
         page.wait("document.querySelector('#model').textContent === 'fireside-q8_0'")
         self.rewrite(page, ignore_eos=True, max_tokens=600)
-        page.js("""window.lengths = []; new MutationObserver(() => {
-            const length = document.querySelector('.turn.assistant .body')?.textContent.length;
-            if (length && length !== lengths.at(-1)) lengths.push(length);
-            }).observe(document.querySelector('#turns'), {subtree: true, childList: true, characterData: true})""")
+        page.js("""window.lengths = [];
+            new MutationObserver(() => {
+                const length = document.querySelector('.turn.assistant .body')?.textContent.length;
+                if (length && length !== lengths.at(-1)) lengths.push(length);
+            }).observe(document.querySelector('#turns'), {subtree: true, childList: true})""")
         self.ask(page, "Once upon a time")
         text = self.answered(page)
         self.assertGreater(len(text), 200)
         lengths = page.js("lengths")
         self.assertGreaterEqual(len(lengths), 3, "it came at once")
         self.assertEqual(lengths, sorted(lengths))
-        self.assertRegex(page.text(".turn.assistant footer .note"),
-                         r"600 tokens · [\d.]+ tokens/s · first after [\d.]+ s · prompt \d+.* · cut off")
+        self.assertRegex(
+            page.text(".turn.assistant footer .note"),
+            r"600 tokens · [\d.]+ tokens/s · first after [\d.]+ s · prompt \d+.* · cut off")
         page.call("Page.reload")
-        page.wait("document.readyState === 'complete' && document.querySelector('.turn.assistant')")
+        page.wait("!window.lengths && document.querySelector('.turn.assistant')")
         self.assertEqual(self.answered(page), text)
 
     def test_stop_reaches_the_engine(self):
@@ -155,11 +168,11 @@ class PageTest(unittest.TestCase):
         self.set(page, seed="7", max_tokens="24", temperature="1")
         self.ask(page, "A tale")
         first = self.answered(page)
-        self.assertEqual(set(sent[0]), {"messages", "stream", "stream_options", "seed", "max_tokens", "temperature"})
+        self.assertEqual(set(sent[0]), {"messages", "stream", "stream_options", "seed",
+                                        "max_tokens", "temperature"})
 
         def again():
-            page.js("[...document.querySelectorAll('.turn.assistant footer button')].find("
-                    "b => b.textContent === 'Retry').click()")
+            self.action(page, "Retry")
             return self.answered(page)
 
         self.assertEqual(again(), first)
@@ -169,9 +182,9 @@ class PageTest(unittest.TestCase):
         body = sent[-1]
         self.assertEqual(body["messages"], [{"role": "system", "content": "Be brief."},
                                             {"role": "user", "content": "A tale"}])
-        self.assertEqual({k: body[k] for k in ("seed", "top_p", "top_k", "min_p", "repetition_penalty", "stop")},
-                         {"seed": 8, "top_p": 0.9, "top_k": 40, "min_p": 0.05,
-                          "repetition_penalty": 1.1, "stop": ["END", "\n\n"]})
+        wanted = {"seed": 8, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1,
+                  "stop": ["END", "\n\n"]}
+        self.assertEqual({name: body[name] for name in wanted}, wanted)
         self.set(page, top_p="2")  # the page's own check
         again()
         self.assertIn("Top p", page.text(".error"))
@@ -184,7 +197,8 @@ class PageTest(unittest.TestCase):
         page.wait("/^1 of 32/.test(document.querySelector('#running').textContent) && "
                   "document.querySelector('#kv-used').getBoundingClientRect().width > 0")
         page.wait("parseFloat(document.querySelector('#generated').textContent) > 0")
-        page.wait("document.querySelector('#generated-line').lastChild.getAttribute('d').split('L').length > 2")
+        page.wait("document.querySelector('#generated-line').lastChild.getAttribute('d')"
+                  ".split('L').length > 2")
         self.assertRegex(page.text("#latency"), r"First token\s*[\d.]+ m?s")
         self.assertRegex(page.text("#memory"), r"[\d.]+ [MG]iB")
         self.assertEqual(page.text("#rung"), "normal")
@@ -192,7 +206,8 @@ class PageTest(unittest.TestCase):
         page.wait("/^0 of/.test(document.querySelector('#running').textContent)")
         # Nothing is asked for a panel that nobody sees.
         page.click("#fold")
-        polls = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/stats')).length"
+        polls = ("performance.getEntriesByType('resource')"
+                 ".filter(e => e.name.endsWith('/stats')).length")
         count = page.js(polls)
         time.sleep(2.2)
         self.assertLessEqual(page.js(polls), count + 1)
@@ -201,14 +216,14 @@ class PageTest(unittest.TestCase):
         page = self.page()
         content = ("# Title\n\nA **bold `word`** <img src=x onerror=alert(1)> & more\n\n"
                    "1. one\n2. two\n\n- a\n- b\n\n```js\nif (a < b) alert('<script>')\n```\nend\n")
-        page.intercept = lambda request_id, _: page.fulfil(request_id, 200, "text/event-stream", stream_of(
+        self.invent(page, stream_of(
             {"role": "assistant", "content": ""}, {"reasoning_content": "Let me "},
             {"reasoning_content": "think."}, {"content": content[:40]}, {"content": content[40:]}))
         self.ask(page, "<b>Hello</b>")
         self.answered(page)
         self.assertEqual(page.text(".turn.user .body"), "<b>Hello</b>")
         self.assertEqual(page.text(".reasoning div"), "Let me think.")
-        self.assertEqual(page.js("document.querySelectorAll('#turns :is(img, script, b)').length"), 0)
+        self.assertIsNone(page.js("document.querySelector('#turns :is(img, script, b)')"))
         body = ".turn.assistant .body "
         self.assertEqual(page.text(body + "h3"), "Title")
         self.assertEqual(page.text(body + "strong"), "bold word")
@@ -226,26 +241,28 @@ class PageTest(unittest.TestCase):
         for body, sentence in (
                 (stream_of({"content": "So"}).split("data: [DONE]")[0], "The connection broke"),
                 ('data: {"error": {"message": "The engine failed"}}\n\n', "The engine failed.")):
-            page.intercept = lambda request_id, _: page.fulfil(request_id, 200, "text/event-stream", body)
+            self.invent(page, body)
             self.ask(page, "Again")
             self.answered(page)
-            self.assertIn(sentence, page.js("[...document.querySelectorAll('.error')].at(-1).textContent"))
+            self.assertIn(sentence, page.text(".turn:last-child .error"))
 
-    def test_edit_and_new(self):
+    def test_copy_edit_and_new(self):
         page = self.page()
         sent = self.rewrite(page)
         self.set(page, max_tokens="8")
         page.type("#input", "first")
         page.press("Enter", ENTER, SHIFT)
         self.assertEqual(page.js("document.querySelector('#input').value"), "first\n")
-        page.type("#input", "second")
-        page.press("Enter", ENTER)
-        self.answered(page)
-        page.js("[...document.querySelectorAll('.turn.user footer button')].find(b => b.textContent === 'Edit').click()")
+        self.ask(page, "second")
+        text = self.answered(page)
+        self.action(page, "Copy")
+        page.wait("[...document.querySelectorAll('footer button')].at(-2).textContent === 'Copied'")
+        self.assertEqual(page.js("navigator.clipboard.readText()").strip(), text.strip())
+        self.action(page, "Edit")
         self.assertEqual(page.js("document.querySelector('#input').value"), "second")
         page.press("Escape")
         self.assertEqual(page.js("document.querySelector('#input').value"), "")
-        page.js("[...document.querySelectorAll('.turn.user footer button')].find(b => b.textContent === 'Edit').click()")
+        self.action(page, "Edit")
         self.ask(page, "third")
         self.answered(page)
         self.assertEqual(sent[-1]["messages"], [{"role": "user", "content": "third"}])
@@ -277,17 +294,17 @@ class PageTest(unittest.TestCase):
             self.assertIn("Plain completion", page.text("#mode"))
 
     def test_looks(self):
-        content = ("There was once a miller who had **three sons**, and a `cat`:\n\n1. the eldest got the mill,\n"
-                   "2. the second the ass,\n3. the youngest the cat.\n\n```python\ndef tale():\n"
-                   "    return \"Once upon a time\"\n```\n\nThe youngest was sad at first.")
-        for name, how in (("light", {}), ("dark", {"scheme": "dark"}),
-                          ("phone", {"width": 390, "height": 780, "phone": True}),
-                          ("phone-dark", {"width": 390, "height": 780, "phone": True, "scheme": "dark"})):
-            page = self.page(**how)
+        content = ("There was once a miller who had **three sons**, and a `cat`:\n\n"
+                   "1. the eldest got the mill,\n2. the second the ass,\n3. the youngest the cat."
+                   "\n\n```python\ndef tale():\n    return \"Once upon a time\"\n```\n\n"
+                   "The youngest was sad at first.")
+        phone = {"width": 390, "height": 780, "phone": True}
+        for name, how in (("light", {}), ("dark", {}), ("phone", phone), ("phone-dark", phone)):
+            page = self.page(**how, scheme="dark" if "dark" in name else "light")
             self.rewrite(page, ignore_eos=True, max_tokens=1500)
             self.ask(page, "Once upon a time")
             self.answered(page)
-            page.intercept = lambda request_id, _: page.fulfil(request_id, 200, "text/event-stream", stream_of(
+            self.invent(page, stream_of(
                 {"reasoning_content": "A tale is wanted, and a short one."}, {"content": content}))
             self.ask(page, "Tell me of the miller")
             self.answered(page)
@@ -296,16 +313,19 @@ class PageTest(unittest.TestCase):
             self.assertTrue(page.js(fits))
             page.screenshot(FOLDER / f"{name}.png")
             background = page.js("getComputedStyle(document.body).backgroundColor")
-            self.assertEqual(max(map(int, re.findall(r"\d+", background))) < 128, "dark" in name)
+            is_dark = max(map(int, re.findall(r"\d+", background))) < 128
+            self.assertEqual(is_dark, "dark" in name)
             shown = "document.querySelector('#panel').getClientRects().length > 0"
             self.assertEqual(page.js(shown), "phone" not in name)
-            page.js("document.querySelector('#settings').open = true")
             if "phone" in name:
                 page.click("#fold")
                 self.assertTrue(page.js(shown))
-                self.assertTrue(page.js(fits))
                 time.sleep(1.2)
-            page.screenshot(FOLDER / f"{name}-side.png")
+                page.screenshot(FOLDER / f"{name}-panel.png")
+            page.js("document.querySelector('#settings').open = true")
+            page.js("document.querySelector('#settings').scrollIntoView()")
+            self.assertTrue(page.js(fits))
+            page.screenshot(FOLDER / f"{name}-settings.png")
 
 
 def skip(why):

@@ -14,6 +14,8 @@ if (!Array.isArray(turns) || turns.some((turn) => typeof turn?.content !== 'stri
 let running = null;   // AbortController of the answer that is being written
 let editing = false;  // the last message of the user lies in the input
 
+const touch = matchMedia('(pointer: coarse)');
+const narrow = matchMedia('(max-width: 60rem)');
 const lastIndex = (role) => turns.findLastIndex((turn) => turn.role === role);
 const save = () => remember('localStorage', 'conversation', turns);
 
@@ -48,7 +50,10 @@ function stopTexts() {
 
 // What is sent for the conversation up to here; only what is set.
 function requestBody() {
-  const body = { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } };
+  const body = {
+    stream: true,
+    stream_options: { include_usage: true, continuous_usage_stats: true },
+  };
   // The assistant's without text: refused, or stopped before its first word.
   const said = turns.filter((turn) => turn.role === 'user' || turn.content);
   if (fields.plain.checked) {
@@ -87,36 +92,49 @@ function summary({ usage, rate, wait, finish }) {
   return parts.join(' · ');
 }
 
-function action(label, run) {
-  const button = element('button', { type: 'button', className: 'small', textContent: label });
-  button.onclick = run;
-  return button;
+function action(textContent, onclick) {
+  return element('button', { type: 'button', className: 'small', textContent, onclick });
 }
 
 function footer(turn, index) {
   const made = element('footer', {});
   if (running) return made;
-  if (turn.role === 'assistant') made.append(element('span', { className: 'note', textContent: summary(turn) }));
+  if (turn.role === 'assistant')
+    made.append(element('span', { className: 'note', textContent: summary(turn) }));
   if (turn.content) made.append(copyButton(() => turn.content));
   if (index === lastIndex('user')) made.append(action('Edit', edit));
   if (index === turns.length - 1) made.append(action('Retry', retry));
   return made;
 }
 
+function sentence(error) {
+  const text = error instanceof ServerError ? error.message
+    : `The answer could not be read: ${error.message}`;
+  return /[.!?)]$/.test(text) ? text : `${text}.`;
+}
+
 function failure(turn) {
   const box = element('div', { className: 'error' }, element('p', { textContent: turn.error }));
   box.setAttribute('role', 'alert');
-  const offer = () => { fields.plain.checked = true; settingsChanged(); retry(); };
-  if (turn.offersPlain) box.append(element('button', { type: 'button', textContent: 'Continue as plain completion', onclick: offer }));
+  const onclick = () => {
+    fields.plain.checked = true;
+    settingsChanged();
+    retry();
+  };
+  const textContent = 'Continue as plain completion';
+  if (turn.offersPlain) box.append(element('button', { type: 'button', textContent, onclick }));
   return box;
 }
 
 const views = new WeakMap();  // turn → {article, body, reasoning}
 function makeView(turn, index) {
   const body = element('div', { className: 'body' });
-  const article = element('article', { className: `turn ${turn.role}`, ariaLabel: turn.role === 'user' ? 'You' : 'Answer' });
+  const article = element('article', {
+    className: `turn ${turn.role}`, ariaLabel: turn.role === 'user' ? 'You' : 'Answer',
+  });
   const thoughts = element('div', {});
-  const reasoning = element('details', { className: 'reasoning', hidden: true }, element('summary', { textContent: 'Reasoning' }), thoughts);
+  const reasoning = element('details', { className: 'reasoning', hidden: true },
+                            element('summary', { textContent: 'Reasoning' }), thoughts);
   if (turn.role === 'assistant') article.append(reasoning);
   article.append(body);
   if (turn.error) article.append(failure(turn));
@@ -129,17 +147,18 @@ function makeView(turn, index) {
 }
 
 function fill(turn) {
-  const { body, reasoning, thoughts } = views.get(turn);
+  const view = views.get(turn);
+  const { body, reasoning, thoughts } = view;
   if (turn.role === 'user') body.textContent = turn.content;
   else showMarkdown(body, turn.content);
   if (!turn.reasoning) return;
-  if (reasoning.hidden && running) reasoning.open = true;  // while there is nothing else to read
-  if (turn.content && running && !turn.folded) {
-    turn.folded = true;
-    reasoning.open = false;
-  }
-  reasoning.hidden = false;
   thoughts.textContent = turn.reasoning;
+  if (reasoning.hidden) {  // open while there is nothing else to read
+    reasoning.hidden = false;
+    view.thinking = reasoning.open = Boolean(running) && turn === turns.at(-1) && !turn.content;
+  } else if (view.thinking && turn.content) {
+    view.thinking = reasoning.open = false;
+  }
 }
 
 // Runs `change` and stays at the end of the conversation if that is what was in sight.
@@ -184,10 +203,11 @@ async function answer() {
       frame ||= requestAnimationFrame(() => { frame = 0; keepingEnd(() => fill(turn)); });
     }
   } catch (error) {
-    if (error.name === 'AbortError') turn.finish = 'stopped';
-    else {
+    if (error.name === 'AbortError') {
+      turn.finish = 'stopped';
+    } else {
       failed = error;
-      turn.error = /[.!?)]$/.test(error.message) ? error.message : `${error.message}.`;
+      turn.error = sentence(error);
       turn.offersPlain = error.status === 400 && /has no chat template/.test(error.message);
     }
   }
@@ -199,13 +219,15 @@ async function answer() {
     // After the first token; if the rest came with it, that would be the network's rate.
     const now = performance.now();
     const tokens = turn.usage?.completion_tokens;
-    if (tokens > 1) turn.rate = now - first < 100 ? 1000 * tokens / (now - began) : 1000 * (tokens - 1) / (now - first);
+    const [count, time] = now - first < 100 ? [tokens, now - began] : [tokens - 1, now - first];
+    if (tokens > 1) turn.rate = 1000 * count / time;
   }
   render();
   save();
-  $('status').textContent = failed ? 'There is no answer.' : turn.finish === 'stopped' ? 'Stopped.' : '';
+  const stopped = turn.finish === 'stopped' ? 'Stopped.' : '';
+  $('status').textContent = failed ? 'There is no whole answer.' : stopped;
   if (failed?.status === 401) askForKey(turn.error, retry);
-  else if (!failed) $('input').focus({ preventScroll: true });
+  else if (!touch.matches && document.activeElement === document.body) $('input').focus();
 }
 
 function send() {
@@ -276,7 +298,8 @@ async function showModel() {
     document.title = `${data[0].id} · Ridgeline`;
   } catch (error) {
     $('model').textContent = '';
-    if (error.status === 401) askForKey(getKey() ? `${error.message}.` : 'This server wants an API key.');
+    if (error.status !== 401) return;
+    askForKey(getKey() ? sentence(error) : 'This server wants an API key.');
   }
 }
 
@@ -285,7 +308,6 @@ function fitInput() {
   $('input').style.height = `${$('input').scrollHeight + 2}px`;
 }
 
-const narrow = matchMedia('(max-width: 60rem)');
 function fold(folded) {
   $('side').classList.toggle('folded', folded);
   $('fold').setAttribute('aria-expanded', String(!folded));
@@ -294,8 +316,8 @@ function fold(folded) {
 $('composer').onsubmit = (event) => { event.preventDefault(); send(); };
 $('input').oninput = fitInput;
 $('input').onkeydown = (event) => {
-  const touch = matchMedia('(pointer: coarse)').matches;  // there Enter is all there is for a line
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || touch) return;
+  // On a phone Enter is all there is for a new line.
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || touch.matches) return;
   event.preventDefault();
   send();
 };

@@ -111,7 +111,8 @@ function show(stats, now) {
     `${bytes(memory.weight_bytes)}, KV cache up to ${bytes(memory.kv_bytes)}`;
 
   const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
-  $('counts').textContent = `${sum(requests.finished)} finished, ${sum(requests.refused)} refused, ` +
+  $('counts').textContent =
+    `${sum(requests.finished)} finished, ${sum(requests.refused)} refused, ` +
     `${requests.preemptions} preempted; ${stats.open_connections} connections; ` +
     `up ${uptime(stats.uptime_seconds)}`;
 }
