@@ -301,14 +301,13 @@ class PageTest(unittest.TestCase):
         phone = {"width": 390, "height": 780, "phone": True}
         for name, how in (("light", {}), ("dark", {}), ("phone", phone), ("phone-dark", phone)):
             page = self.page(**how, scheme="dark" if "dark" in name else "light")
-            self.rewrite(page, ignore_eos=True, max_tokens=1500)
+            self.rewrite(page, ignore_eos=True, max_tokens=400)
             self.ask(page, "Once upon a time")
             self.answered(page)
             self.invent(page, stream_of(
                 {"reasoning_content": "A tale is wanted, and a short one."}, {"content": content}))
             self.ask(page, "Tell me of the miller")
             self.answered(page)
-            time.sleep(1.2)
             fits = "document.documentElement.scrollWidth <= innerWidth"
             self.assertTrue(page.js(fits))
             page.screenshot(FOLDER / f"{name}.png")
@@ -320,7 +319,7 @@ class PageTest(unittest.TestCase):
             if "phone" in name:
                 page.click("#fold")
                 self.assertTrue(page.js(shown))
-                time.sleep(1.2)
+                page.wait("document.querySelector('#rung').textContent === 'normal'")
                 page.screenshot(FOLDER / f"{name}-panel.png")
             page.js("document.querySelector('#settings').open = true")
             page.js("document.querySelector('#settings').scrollIntoView()")
