@@ -38,8 +38,10 @@ function settingsChanged() {
 function showMode() {
   fields.system.disabled = fields.plain.checked;
   $('mode').hidden = !editing && !fields.plain.checked;
+  // The API's default, which is short for this.
+  const length = fields.max_tokens.value || 16;
   $('mode').textContent = editing ? 'Editing the last message; Esc leaves it as it was.'
-    : 'Plain completion: the model continues the text.';
+    : `Plain completion: the model continues the text, by ${length} tokens (see Settings).`;
 }
 
 function stopTexts() {

@@ -103,8 +103,8 @@ function show(stats, now) {
   fill($('kv-used'), kv.in_use, kv.blocks);
   fill($('kv-cached'), kv.cached, kv.blocks);
   $('kv-note').textContent =
-    `${kv.in_use} in use, ${kv.cached} cached, ${kv.blocks - kv.in_use - kv.cached} free ` +
-    `blocks; ${percent(kv.prefix_hit_tokens, kv.prefix_query_tokens)} of prompt tokens found`;
+    `${kv.in_use} in use, ${kv.cached} cached, ${kv.blocks - kv.in_use - kv.cached} free blocks; ` +
+    `prompt tokens found there: ${percent(kv.prefix_hit_tokens, kv.prefix_query_tokens)}`;
   $('memory').textContent = bytes(memory.resident_bytes);
   fill($('memory-used'), memory.resident_bytes, memory.limit_bytes);
   $('memory-note').textContent = `of ${bytes(memory.limit_bytes)}; weights ` +
