@@ -55,6 +55,13 @@ std::vector<TokenId> end_of_generation_ids(const VocabularyData& data, const Tok
       ids.push_back(id);
     }
   }
+  // gpt-oss ends its turn by <|return|>, or by <|call|> where a tool is to answer; its <|end|>
+  // only ends a message, and behind the one of its reasoning the answer follows.
+  const TokenId turn_end = index.find("<|return|>"), call = index.find("<|call|>");
+  if (turn_end != kNoToken && call != kNoToken) {
+    std::erase(ids, index.find("<|end|>"));
+    ids.insert(ids.end(), {turn_end, call});
+  }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;

@@ -28,7 +28,7 @@ double quantile(std::vector<double>& times, double q) {
 }
 
 // Every valid instance is written token by token with a vocabulary of 152,000, and each of its
-// tokens is allowed. RIDGELINE_GRAMMAR_ALL=1 takes all schemas, else every eighth.
+// tokens is allowed. RIDGELINE_GRAMMAR_ALL=1 takes all schemas, else every sixteenth.
 TEST(GrammarSpeed, MasksOfMaskbench) {
   const fs::path data = RIDGELINE_SHARED_DATA;
   if (!fs::exists(data / "json-schema/maskbench") ||
@@ -48,7 +48,7 @@ TEST(GrammarSpeed, MasksOfMaskbench) {
     files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
-  const std::size_t stride = std::getenv("RIDGELINE_GRAMMAR_ALL") != nullptr ? 1 : 8;
+  const std::size_t stride = std::getenv("RIDGELINE_GRAMMAR_ALL") != nullptr ? 1 : 16;
   std::vector<double> mask_us, accept_us;
   std::vector<std::uint32_t> mask(vocabulary->mask_words());
   for (std::size_t i = 0; i < files.size(); i += stride) {
@@ -82,7 +82,9 @@ TEST(GrammarSpeed, MasksOfMaskbench) {
       "accepting %.1f us in the median, P99 %.0f\n",
       mask_us.size(), quantile(mask_us, 0.5), quantile(mask_us, 0.9), quantile(mask_us, 0.99),
       quantile(mask_us, 1), quantile(accept_us, 0.5), quantile(accept_us, 0.99));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LT(quantile(mask_us, 0.5), 200.0);
+#endif
 }
 
 }  // namespace

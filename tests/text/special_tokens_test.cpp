@@ -105,6 +105,18 @@ TEST(SpecialTokens, BosAndEosAsTheVocabularySaysUnlessTold) {
             (Ids{*byte_level->data().eos}));
 }
 
+TEST(EndOfGeneration, GptOssEndsTurnsNotMessages) {
+  VocabularyData data = small_byte_level();  // which has <|end|>
+  const TokenId end = *data.eos;
+  const TokenId returned = add_token(data, "<|return|>", Type::kControl);
+  const TokenId call = add_token(data, "<|call|>", Type::kControl);
+  data.eos = returned;
+  const auto tokenizer = make_tokenizer(data);
+  EXPECT_TRUE(tokenizer->is_end_of_generation(returned));
+  EXPECT_TRUE(tokenizer->is_end_of_generation(call));
+  EXPECT_FALSE(tokenizer->is_end_of_generation(end));
+}
+
 TEST(EndOfGeneration, NamedIdsAndKnownTexts) {
   VocabularyData data = small_byte_level();
   const TokenId im_end = add_token(data, "<|im_end|>", Type::kUserDefined);

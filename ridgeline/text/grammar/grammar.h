@@ -31,9 +31,10 @@ class Grammar {
 
   /// JSON texts that are valid by a JSON schema (2020-12, and the spellings of drafts 4 to 7).
   /// Properties come in any order and none twice; white space is allowed where JSON allows it,
-  /// in runs of at most 64 characters and not behind the end. docs name the keywords; the
-  /// error of one that is not supported names its JSON pointer. The language may be smaller
-  /// than the schema's (an integer is not written as 1.0), never larger.
+  /// in runs of at most 64 characters and not behind the end. Keywords that no draft defines,
+  /// annotations and unknown formats say nothing; others that are not supported are an error that
+  /// names the JSON pointer and the keyword. The language may be smaller than the schema's (an
+  /// integer is not written as 1.0), never larger.
   static Result<Ptr> from_json_schema(std::string_view schema);
   /// Any JSON object.
   static Result<Ptr> from_json_object();
@@ -43,7 +44,8 @@ class Grammar {
   /// llama.cpp's syntax; the text is what the rule `root` derives.
   static Result<Ptr> from_gbnf(std::string_view text);
 
-  /// Exactly these bytes. Only here a control token may stand for its text.
+  /// Exactly these bytes. A control token may stand for its text here, in GBNF's literals and
+  /// as free_text_until()'s tag, nowhere else.
   static Result<Ptr> literal(std::string_view text);
   static Result<Ptr> sequence(std::vector<Ptr> parts);
   static Result<Ptr> any_of(std::vector<Ptr> parts);

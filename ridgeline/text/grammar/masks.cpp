@@ -7,10 +7,53 @@
 namespace ridgeline::grammar {
 namespace {
 
+// What stays inside a string of `dfa`, and where it may be closed: the same wherever the
+// string stands.
+class StringWalk {
+ public:
+  StringWalk(const TokenTrie& trie, const Dfa& dfa) : trie_(trie), dfa_(dfa) {
+    mask_.words.assign((static_cast<std::size_t>(trie.size()) + 31) / 32, 0);
+  }
+  Mask run(const Lexer& lexer) {
+    visit(lexer, 0, static_cast<std::uint32_t>(trie_.nodes().size()));
+    return std::move(mask_);
+  }
+
+ private:
+  void visit(const Lexer& lexer, std::uint32_t begin, std::uint32_t end) {
+    for (std::uint32_t i = begin; i < end; i = trie_.nodes()[i].end) {
+      const TokenTrie::Node& node = trie_.nodes()[i];
+      Lexer next = lexer;
+      const bool is_plain = lexer.phase == 0 && node.byte >= 0x20 && node.byte < 0x80 &&
+                            node.byte != '"' && node.byte != '\\';
+      if (is_plain) {
+        next.state = dfa_.step(lexer.state, node.byte);
+        if (next.state == kDead) continue;
+      } else {
+        const Lexer::Step step = next.in_string(dfa_, node.byte);
+        if (step == Lexer::Step::kQuote && dfa_.labels[lexer.state] != 0) {
+          mask_.closings.push_back(i);
+          mask_.closed_state = lexer.state;
+        }
+        if (step != Lexer::Step::kOn) continue;
+      }
+      for (TokenId t = node.token; t != kNoToken; t = trie_.next_same(t)) {
+        mask_.words[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
+      }
+      if (i + 1 < node.end) visit(next, i + 1, node.end);
+    }
+  }
+
+  const TokenTrie& trie_;
+  const Dfa& dfa_;
+  Mask mask_;
+};
+
 class Walk {
  public:
-  Walk(const TokenTrie& trie, const ThreadSet& state)
+  Walk(const TokenTrie& trie, const ThreadSet& state, MaskCache& cache)
       : trie_(trie),
+        cache_(cache),
         machine_(state.text, state.text_begin, state.text_begin + state.text.size()),
         words_((static_cast<std::size_t>(trie.size()) + 31) / 32, 0) {}
 
@@ -19,6 +62,8 @@ class Walk {
       words_ = trie_.inside_string();
       leave_out_long(thread);
       close_string(thread, trie_.closings());
+    } else if (thread.mode == Thread::Mode::kString && !Machine::has_mark(thread)) {
+      in_string(thread);
     } else {
       const bool in_string = Machine::is_in_string(thread) && thread.lexer.phase == 0;
       visit(thread, 0, static_cast<std::uint32_t>(trie_.nodes().size()), in_string);
@@ -35,6 +80,31 @@ class Walk {
   void set(TokenId token) { words_[static_cast<std::size_t>(token) / 32] |= 1U << (token % 32); }
   void set_all(const TokenTrie::Node& node) {
     for (TokenId t = node.token; t != kNoToken; t = trie_.next_same(t)) set(t);
+  }
+
+  // A string of which something is asked.
+  void in_string(Thread thread) {
+    const Lexer& lexer = thread.lexer;
+    std::uint64_t key = mix(pointer_hash(thread.dfa), trie_.id());
+    key = mix(mix(key, (std::uint64_t{lexer.state} << 32) | lexer.partial), lexer.phase);
+    std::shared_ptr<const Mask> inside = cache_.find(key);
+    if (!inside) {
+      inside = std::make_shared<const Mask>(StringWalk(trie_, *thread.dfa).run(lexer));
+      cache_.insert(key, inside);
+    }
+    words_ = inside->words;
+    if (inside->closings.empty()) return;
+    std::vector<Thread> behind;
+    thread.lexer = Lexer();
+    thread.lexer.state = inside->closed_state;
+    machine_.step(thread, '"', behind);
+    machine_.push('"');
+    for (const std::uint32_t index : inside->closings) {
+      const TokenTrie::Node& node = trie_.nodes()[index];
+      if (!behind.empty()) set_all(node);
+      for (Thread& next : behind) visit(next, index + 1, node.end, false);
+    }
+    machine_.pop();
   }
 
   // Where a string has room for most tokens, the others are tried one by one.
@@ -140,6 +210,7 @@ class Walk {
   }
 
   const TokenTrie& trie_;
+  MaskCache& cache_;
   Machine machine_;
   std::vector<std::uint32_t> words_;
   std::size_t depth_ = 0;  // bytes of the path in the trie
@@ -152,9 +223,10 @@ void Mask::add_to(std::span<std::uint32_t> mask) const {
   for (const TokenId t : tokens) mask[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
 }
 
-Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& state) {
+Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& state,
+                  MaskCache& cache) {
   Mask mask;
-  mask.words = Walk(trie, state).run(thread);
+  mask.words = Walk(trie, state, cache).run(thread);
   std::size_t count = 0;
   for (const std::uint32_t word : mask.words)
     count += static_cast<std::size_t>(std::popcount(word));

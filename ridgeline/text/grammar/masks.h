@@ -16,13 +16,14 @@ namespace ridgeline::grammar {
 struct Mask {
   std::vector<TokenId> tokens;
   std::vector<std::uint32_t> words;  ///< or empty
+  /// Of a string's inside only: the nodes of the trie at which it may be closed, and a state of
+  /// its automaton there.
+  std::vector<std::uint32_t> closings;
+  std::uint32_t closed_state = 0;
 
   void add_to(std::span<std::uint32_t> mask) const;
-  std::size_t bytes() const { return 64 + tokens.size() * 4 + words.size() * 4; }
+  std::size_t bytes() const { return 96 + (tokens.size() + words.size() + closings.size()) * 4; }
 };
-
-/// Walks the trie with a thread. `text` and `text_begin` as in ThreadSet.
-Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& state);
 
 /// Masks of a grammar's threads, by what they depend on. What has not been used lately goes;
 /// any number of threads of the program may ask.
@@ -41,5 +42,10 @@ class MaskCache {
   Map young_, old_;  // when the young ones fill half, they become the old ones
   std::size_t young_bytes_ = 0;
 };
+
+/// Walks the trie with a thread. What only concerns the inside of a string is taken from
+/// `cache`, or left there.
+Mask compute_mask(const Thread& thread, const TokenTrie& trie, const ThreadSet& state,
+                  MaskCache& cache);
 
 }  // namespace ridgeline::grammar

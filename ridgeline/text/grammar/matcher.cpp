@@ -62,7 +62,8 @@ void GrammarMatcher::allowed(std::span<std::uint32_t> mask) {
         grammar::mix(machine.mask_hash(thread, trie.token_length_max()), trie.id());
     std::shared_ptr<const Mask> known = grammar_->masks().find(key);
     if (!known) {
-      known = std::make_shared<const Mask>(grammar::compute_mask(thread, trie, *threads_));
+      known = std::make_shared<const Mask>(
+          grammar::compute_mask(thread, trie, *threads_, grammar_->masks()));
       grammar_->masks().insert(key, known);
     }
     known->add_to(mask);
