@@ -42,13 +42,13 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 
-# measure NAME ROUND COMMAND...: starts the server, puts the load on it, stops it.
+# measure NAME PORT ROUND COMMAND...: starts the server, puts the load on it, stops it.
 measure() {
-  local name=$1 round=$2
-  shift 2
+  local name=$1 port=$2 round=$3
+  shift 3
   "$@" >"$logs/$name.log" 2>&1 &
   server=$!
-  "$RIDGELINE" bench serve --url "$name=http://127.0.0.1:$PORT" --wait "$WAIT" --users "$USERS" \
+  "$RIDGELINE" bench serve --url "$name=http://127.0.0.1:$port" --wait "$WAIT" --users "$USERS" \
     --requests "$REQUESTS" --prompt-tokens "$PROMPT" --output-tokens "$OUTPUT" --warmup 4 \
     --seed "$round" --output csv "${options[@]}" | tail -n +2 | sed "s/^/$round,/" >>"$logs/all.csv"
   stop
@@ -58,11 +58,12 @@ options=("$@")
 for round in $(seq "$ROUNDS"); do
   # Words of *_ARGS are arguments.
   # shellcheck disable=SC2086
-  measure ridgeline "$round" "$RIDGELINE" serve -m "$MODEL" -t "$THREADS" --host 127.0.0.1 \
+  measure ridgeline "$PORT" "$round" "$RIDGELINE" serve -m "$MODEL" -t "$THREADS" --host 127.0.0.1 \
     --port "$PORT" $OUR_ARGS
+  # Another port: its connections may keep the first from being listened on for a minute.
   # shellcheck disable=SC2086
-  measure rival "$round" "$RIVAL" -m "$MODEL" -t "$THREADS" --host 127.0.0.1 --port "$PORT" \
-    $RIVAL_ARGS
+  measure rival "$((PORT + 1))" "$round" "$RIVAL" -m "$MODEL" -t "$THREADS" --host 127.0.0.1 \
+    --port "$((PORT + 1))" $RIVAL_ARGS
 done
 
 # Lines of all.csv: round,server,figure,unit,value,p50,p90,p95,p99,max

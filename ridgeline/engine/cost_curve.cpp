@@ -16,8 +16,8 @@ constexpr double kWeight = 0.1;
 constexpr double kOutlier = 2.0;
 
 /// A prompt that waits counts like so many sequences that generate: with 16 users whose prompts
-/// are twice as long as their answers, a first token then takes a third of the time of an answer.
-constexpr double kWaitingWeight = 6;
+/// are twice as long as their answers, a first token then takes a fifth of the time of an answer.
+constexpr double kWaitingWeight = 12;
 constexpr double kMostShare = 0.8;
 /// Of a step without decodes: who comes meanwhile waits no longer than that, unless rows would
 /// become so few that weights are read more than multiplied.
