@@ -18,7 +18,6 @@ constexpr double kOutlier = 2.0;
 /// A prompt that waits counts like so many sequences that generate: with 16 users whose prompts
 /// are twice as long as their answers, a first token then takes a fifth of the time of an answer.
 constexpr double kWaitingWeight = 12;
-constexpr double kMostShare = 0.8;
 /// Of a step without decodes: who comes meanwhile waits no longer than that, unless rows would
 /// become so few that weights are read more than multiplied.
 constexpr double kPromptSeconds = 0.5;
@@ -87,8 +86,7 @@ std::int64_t CostCurve::rows_within(double budget, const StepLoad& load, std::in
 double StepBudget::share(std::int64_t decodes, std::int64_t queued) const {
   const double waiting = kWaitingWeight * static_cast<double>(queued);
   const double even = waiting / (waiting + static_cast<double>(decodes));
-  return std::clamp(even, prefill_share,
-                    std::max(prefill_share, std::min(kMostShare, 2 * prefill_share)));
+  return std::clamp(even, prefill_share, std::max(prefill_share, most_prefill_share));
 }
 
 std::int64_t StepBudget::prefill_rows(const StepLoad& decodes, std::int64_t position,
@@ -96,9 +94,8 @@ std::int64_t StepBudget::prefill_rows(const StepLoad& decodes, std::int64_t posi
   const std::int64_t most = rows - decodes.rows;
   if (cost == nullptr || !cost->known()) return most;
   if (decodes.rows == 0)
-    return std::clamp<std::int64_t>(
-        cost->rows_within(kPromptSeconds, decodes, position, most),
-        std::min(kFewestPromptRows, most), most);
+    return std::clamp<std::int64_t>(cost->rows_within(kPromptSeconds, decodes, position, most),
+                                    std::min(kFewestPromptRows, most), most);
   const double budget = cost->seconds(decodes) / (1 - share(decodes.rows, queued));
   return std::clamp<std::int64_t>(cost->rows_within(budget, decodes, position, most),
                                   std::min<std::int64_t>(1, most), most);

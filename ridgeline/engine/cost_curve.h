@@ -56,13 +56,15 @@ struct StepBudget {
   const CostCurve* cost = nullptr;
   /// Of a step's time, what one prompt may take while others generate, in [0, 1).
   double prefill_share = 0.5;
+  /// The same when many prompts wait.
+  double most_prefill_share = 0.8;
 
   /// Rows of a prompt, from `position` on, beside `decodes`, when `queued` more prompts wait
   /// behind it.
   std::int64_t prefill_rows(const StepLoad& decodes, std::int64_t position,
                             std::int64_t queued) const;
   /// Who waits for a first token weighs more than who waits for the next one, so the share grows
-  /// with the queue: from prefill_share, for one prompt however long, to twice that.
+  /// with the queue: from prefill_share, for one prompt however long, to most_prefill_share.
   double share(std::int64_t decodes, std::int64_t queued) const;
 };
 

@@ -39,7 +39,7 @@ struct EngineOptions {
   std::int64_t batch_tokens = 512;  ///< rows of one step, the prefill chunk
   int max_sequences = 1;            ///< running at once
   bool prefix_cache = false;        ///< what a prompt has in common with others is computed once
-  double prefill_share = 0.45;      ///< StepBudget::prefill_share
+  double prefill_share = 0.4;       ///< StepBudget::prefill_share; with a queue up to twice that
   bool measure_cost = false;        ///< at load, so that steps are budgeted by time
   bool embeds = false;              ///< embed() is what is wanted, so that an encoder will do
   std::optional<DType> quantize{};  ///< ModelFile::Options
@@ -160,7 +160,7 @@ class Engine {
   std::int64_t batch_tokens_ = 0;
   int max_sequences_ = 1;
   CostCurve cost_;
-  double prefill_share_ = 0;
+  double prefill_share_ = 0, most_prefill_share_ = 0;
 
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Active> active_;

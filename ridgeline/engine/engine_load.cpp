@@ -119,6 +119,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   engine->pools_ = std::make_unique<KvPools>(shape.windows(), shape.group_blocks);
   engine->max_sequences_ = options.max_sequences;
   engine->prefill_share_ = options.prefill_share;
+  engine->most_prefill_share_ = std::min(0.9, 2 * options.prefill_share);
   engine->scheduler_ = std::make_unique<Scheduler>(
       *engine->pools_, Scheduler::Options{.batch_tokens = engine->batch_tokens_,
                                           .max_sequences = options.max_sequences,

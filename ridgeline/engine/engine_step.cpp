@@ -44,8 +44,10 @@ std::vector<TokenEvent> Engine::step() {
   std::vector<TokenEvent> events;
   expire(start, events);
   report_ = {};
-  ScheduledStep scheduled = scheduler_->schedule(
-      {.rows = batch_tokens_, .cost = &cost_, .prefill_share = prefill_share_});
+  ScheduledStep scheduled = scheduler_->schedule({.rows = batch_tokens_,
+                                                  .cost = &cost_,
+                                                  .prefill_share = prefill_share_,
+                                                  .most_prefill_share = most_prefill_share_});
   if (scheduled.empty()) return events;
   // Rows that are only sampled from come first, so that one head() computes them.
   std::ranges::stable_partition(scheduled.runs, std::not_fn(is_special));

@@ -140,8 +140,8 @@ void Scheduler::schedule_decodes(ScheduledStep& step) {
 
 void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) {
   std::int64_t rows = -1;  // what is left, once there is a prompt to ask for
-  const auto unfinished = std::ranges::count_if(
-      running_, [](const auto& s) { return s->uncomputed_tokens() > 1; });
+  const auto unfinished =
+      std::ranges::count_if(running_, [](const auto& s) { return s->uncomputed_tokens() > 1; });
   const std::int64_t queued = unfinished + static_cast<std::int64_t>(waiting_.size()) - 1;
   const auto chunk_of = [&](Sequence& s, std::int64_t most) {
     const std::int64_t wanted = s.uncomputed_tokens();

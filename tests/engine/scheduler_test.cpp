@@ -292,6 +292,41 @@ TEST(Scheduler, APrefixIsComputedOnce) {
   EXPECT_EQ(salted->blocks.adopt(salted->keys.keys()), 0);
 }
 
+// Of 32 streams of 256 tokens in the mean only the last block of each has empty slots.
+TEST(Scheduler, WastesFewSlots) {
+  std::mt19937 random(9);
+  World world({0}, {2000}, {.batch_tokens = 128, .max_sequences = 32, .prefix_cache = false});
+  double sum = 0;
+  int steps = 0;
+  for (int step = 0; step < 1000; ++step) {
+    while (world.open() < 32) {
+      const std::size_t prompt = 100 + random() % 320;
+      std::vector<TokenId> text = tokens(prompt, static_cast<TokenId>(random() % 1000));
+      world.add(std::move(text), static_cast<std::int64_t>(prompt + 20 + random() % 100));
+    }
+    world.step({.rows = 128});
+    if (step < 100) continue;  // while all fill up
+    sum += world.scheduler().waste();
+    ++steps;
+  }
+  EXPECT_LT(sum / steps, 0.04);
+}
+
+TEST(StepBudget, TheShareGrowsWithTheQueue) {
+  CostCurve cost;
+  for (int i = 0; i < 8; ++i) cost.set(1 << i, 1.0 * (1 << i));
+  const StepBudget budget{
+      .rows = 128, .cost = &cost, .prefill_share = 0.4, .most_prefill_share = 0.8};
+  EXPECT_DOUBLE_EQ(budget.share(8, 0), 0.4);
+  EXPECT_GT(budget.share(8, 1), 0.5);
+  EXPECT_DOUBLE_EQ(budget.share(1, 100), 0.8);
+  EXPECT_EQ(budget.prefill_rows({8, 0}, 0, 0), 5);     // 8 / 0.6 = 13.3
+  EXPECT_EQ(budget.prefill_rows({8, 0}, 0, 100), 31);  // 8 / 0.2 = 40, a rounding below
+  EXPECT_EQ(budget.prefill_rows({0, 0}, 0, 0), 64);    // alone: no fewer
+  const StepBudget rows_alone{.rows = 128};
+  EXPECT_EQ(rows_alone.prefill_rows({8, 0}, 0, 0), 120);
+}
+
 TEST(CostCurve, FollowsItsKnots) {
   CostCurve cost;
   EXPECT_FALSE(cost.known());
