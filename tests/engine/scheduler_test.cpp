@@ -316,12 +316,12 @@ TEST(StepBudget, TheShareGrowsWithTheQueue) {
   CostCurve cost;
   for (int i = 0; i < 8; ++i) cost.set(1 << i, 1.0 * (1 << i));
   const StepBudget budget{
-      .rows = 128, .cost = &cost, .prefill_share = 0.4, .most_prefill_share = 0.8};
+      .rows = 128, .cost = &cost, .prefill_share = 0.4, .most_prefill_share = 0.75};
   EXPECT_DOUBLE_EQ(budget.share(8, 0), 0.4);
   EXPECT_GT(budget.share(8, 1), 0.5);
-  EXPECT_DOUBLE_EQ(budget.share(1, 100), 0.8);
+  EXPECT_DOUBLE_EQ(budget.share(1, 100), 0.75);
   EXPECT_EQ(budget.prefill_rows({8, 0}, 0, 0), 5);     // 8 / 0.6 = 13.3
-  EXPECT_EQ(budget.prefill_rows({8, 0}, 0, 100), 31);  // 8 / 0.2 = 40, a rounding below
+  EXPECT_EQ(budget.prefill_rows({8, 0}, 0, 100), 24);  // 8 / 0.25
   EXPECT_EQ(budget.prefill_rows({0, 0}, 0, 0), 64);    // alone: no fewer
   const StepBudget rows_alone{.rows = 128};
   EXPECT_EQ(rows_alone.prefill_rows({8, 0}, 0, 0), 120);
