@@ -48,7 +48,7 @@ test: packages test-packages ## build everything and run all tests
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 
-asan-ubsan: packages test-packages ## the parsers under the address and undefined-behaviour sanitizers
+asan-ubsan: packages test-packages ## parsers, engine, server under the address and undefined-behaviour sanitizers
 	@$(CONFIGURE) --preset asan-ubsan
 	@cmake --build build/$@ -j $(JOBS) --target $(call test_programs,$(ASAN_FLOORS))
 	@ctest --test-dir build/$@ -j $(JOBS) --output-on-failure --no-tests=error \
@@ -63,6 +63,7 @@ tsan: packages test-packages ## everything with threads under the thread sanitiz
 soak: test ## the tests over and over in random order, for SOAK_MINUTES
 	@end=$$(($$(date +%s) + 60 * $(SOAK_MINUTES))); rounds=0; \
 	while [ $$(date +%s) -lt $$end ]; do \
+	  RIDGELINE_TEST_EFFORT=4 \
 	  ctest --test-dir $(BUILD) -j $(JOBS) --schedule-random --output-on-failure --stop-on-failure \
 	    --no-tests=error > $(BUILD)/soak.log 2>&1 || { tail -n 60 $(BUILD)/soak.log; exit 1; }; \
 	  rounds=$$((rounds + 1)); echo "soak: $$rounds rounds passed"; \

@@ -29,7 +29,7 @@ struct ServingOptions {
   KeyLimits anonymous_limits{};
   EngineLoopOptions queue{};
   std::int64_t max_prompt_tokens = 0, max_output_tokens = 0;  ///< 0: as many as the context holds
-  Deadlines deadlines{};
+  Deadlines deadlines{.queue_seconds = 300, .first_token_seconds = 600, .total_seconds = 3600};
   LadderOptions ladder{};
   std::uint64_t memory_limit_bytes = 0;  ///< 0: what the cgroup or the machine allows
   LogFormat log_format = LogFormat::kText;
