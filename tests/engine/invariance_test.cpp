@@ -153,11 +153,11 @@ class Invariance : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (find_kernels(GetParam()) == nullptr) GTEST_SKIP() << "this CPU lacks " << GetParam();
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
     // Threads meet above the kernels: the best instruction set stands for all, at a
     // tenth of the speed.
     if (GetParam() != available_kernels().front()->name)
-      GTEST_SKIP() << "one instruction set is enough under the thread sanitizer";
+      GTEST_SKIP() << "one instruction set is enough under a sanitizer";
 #endif
   }
 };
