@@ -87,8 +87,8 @@ Result<RequestId> Engine::submit(Request request) {
     limit = std::min(context_, length + request.params.max_tokens);
 
   Active& active = active_[id];
-  active.request = std::move(request);
-  const Request& r = active.request;
+  active.request = std::make_shared<const Request>(std::move(request));
+  const Request& r = *active.request;
   active.open_choices = r.choices;
   active.summary.arrived = Clock::now();
   active.summary.prompt_tokens = length;
@@ -103,7 +103,7 @@ Result<RequestId> Engine::submit(Request request) {
   // Logits and hidden states of a prompt are there only where it is computed.
   sequence->reads_prefix_cache = !r.embed && !r.prompt_logprobs;
   sequence->whole = config().is_encoder;
-  sequence->output = std::make_unique<SequenceOutput>(r, *tokenizer_);
+  sequence->output = std::make_unique<SequenceOutput>(active.request, *tokenizer_);
   if (r.grammar) {
     if (!grammar_vocabulary_)
       grammar_vocabulary_ = std::make_shared<const GrammarVocabulary>(*tokenizer_);
@@ -123,7 +123,7 @@ std::optional<RequestSummary> Engine::cancel(RequestId id) {
   scheduler_->remove_finished();
   RequestSummary summary = found->second.summary;
   summary.finished = Clock::now();
-  const Deadlines& d = found->second.request.deadlines;
+  const Deadlines& d = found->second.request->deadlines;
   if (d.queue_seconds > 0 || d.first_token_seconds > 0 || d.total_seconds > 0) --with_deadlines_;
   active_.erase(found);
   return summary;
@@ -134,7 +134,7 @@ void Engine::expire(Clock::time_point now, std::vector<TokenEvent>& events) {
   std::vector<std::pair<RequestId, Deadline>> late;
   for (const auto& [id, active] : active_) {
     const RequestSummary& s = active.summary;
-    const Deadlines& d = active.request.deadlines;
+    const Deadlines& d = active.request->deadlines;
     const double age = std::chrono::duration<double>(now - s.arrived).count();
     const auto past = [&](double limit) { return limit > 0 && age > limit; };
     if (past(d.total_seconds))
@@ -182,7 +182,7 @@ void Engine::emit(Sequence& s, TokenEvent event, std::vector<TokenEvent>& events
   if (event.finished && --active.open_choices == 0) {
     active.summary.finished = Clock::now();
     event.summary = active.summary;
-    const Deadlines& d = active.request.deadlines;
+    const Deadlines& d = active.request->deadlines;
     if (d.queue_seconds > 0 || d.first_token_seconds > 0 || d.total_seconds > 0) --with_deadlines_;
     events.push_back(std::move(event));
     active_.erase(s.request);

@@ -117,7 +117,7 @@ class Engine {
   Engine() = default;
   /// A request that is not at its end.
   struct Active {
-    Request request;
+    std::shared_ptr<const Request> request;
     RequestSummary summary;
     int open_choices = 1;
   };

@@ -174,7 +174,7 @@ void Engine::sample(Sequence& s, std::span<float> values, std::vector<TokenEvent
   const int choices = std::exchange(s.choices_to_come, 0);
   for (int i = 1; i <= choices; ++i) {
     others.push_back(std::make_unique<Sequence>(s, s.choice + i));
-    others.back()->output = std::make_unique<SequenceOutput>(*s.output->request, *tokenizer_);
+    others.back()->output = std::make_unique<SequenceOutput>(s.output->request, *tokenizer_);
     others.back()->output->matcher = s.output->matcher;
     others.back()->output->mask = s.output->mask;
   }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ridgeline/engine/request.h"
@@ -13,12 +15,12 @@ namespace ridgeline {
 
 /// What becomes of the tokens that a sequence generates, or of its prompt's hidden states.
 struct SequenceOutput {
-  SequenceOutput(const Request& of, const Tokenizer& tokenizer)
-      : request(&of), detokenizer(tokenizer), stop_strings(of.params.stop) {
-    detokenizer.skip(of.prompt);
+  SequenceOutput(std::shared_ptr<const Request> of, const Tokenizer& tokenizer)
+      : request(std::move(of)), detokenizer(tokenizer), stop_strings(request->params.stop) {
+    detokenizer.skip(request->prompt);
   }
 
-  const Request* request;
+  std::shared_ptr<const Request> request;
   StreamingDetokenizer detokenizer;
   StopStrings stop_strings;
   std::optional<GrammarMatcher> matcher;       ///< where the request has a grammar
