@@ -218,7 +218,7 @@ EngineStats Engine::stats() const {
     if (active.summary.scheduled != Clock::time_point{}) continue;
     const std::chrono::duration<double> age = Clock::now() - active.summary.arrived;
     s.oldest_waiting_seconds = std::max(s.oldest_waiting_seconds, age.count());
-    if (active.request.priority <= 0) {
+    if (active.request->priority <= 0) {
       s.oldest_normal_waiting_seconds = std::max(s.oldest_normal_waiting_seconds, age.count());
     }
   }
