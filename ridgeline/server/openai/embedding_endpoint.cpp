@@ -4,9 +4,9 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <span>
 
 namespace ridgeline::openai {
 namespace {
@@ -68,8 +68,8 @@ std::string base64(const std::vector<float>& values) {
   static_assert(std::endian::native == std::endian::little);
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::vector<unsigned char> bytes(values.size() * sizeof(float));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  const std::span bytes(reinterpret_cast<const unsigned char*>(values.data()),
+                        values.size() * sizeof(float));
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const auto byte = [&](std::size_t k) {
