@@ -26,6 +26,14 @@ struct EvalResult {
   std::int64_t windows = 0;
 };
 
+/// How far a model's predictions are from a base model's, over the scored positions:
+/// KL(base || model) = Σ p ln(p / q) over the vocabulary, in nats.
+struct DivergenceResult {
+  double kl_mean = 0, kl_stderr = 0, kl_median = 0, kl_p99 = 0, kl_max = 0;
+  double top1 = 0;  ///< share of positions where both hold the same token for likeliest
+  std::int64_t positions = 0;
+};
+
 /// Text cut as llama-perplexity cuts it: windows of `context` tokens one after the
 /// other, each begun with BOS in place of its first token where the vocabulary adds
 /// one, the second half of each window scored. Error: fewer tokens than one window.

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ridgeline/base/result.h"
+#include "ridgeline/format/checkpoint.h"
+
+namespace ridgeline::ptq {
+
+/// A tensor of the file to be written.
+struct PlannedTensor {
+  const TensorView* source;
+  DType type;       ///< in the new file
+  int layer = -1;   ///< that it belongs to; -1: none
+
+  bool changes() const { return source->dtype != type; }
+  std::size_t bytes() const;  ///< in the new file
+};
+
+/// What the user asked for.
+struct TypeChoice {
+  std::string type;  ///< a type ("Q4_0") or a mixture ("Q4_K_M")
+  /// --tensor-type PATTERN=TYPE, the last one that matches wins: a regular expression that is
+  /// searched for in the tensor's name.
+  std::vector<std::pair<std::string, std::string>> overrides;
+  bool keep_output = false;  ///< the head (and a tied embedding) stays as it is
+};
+
+/// Which type each tensor gets, in the order in which they are computed and written: layer by
+/// layer, then what belongs to none (the embedding and the head last).
+class QuantizePlan {
+ public:
+  /// Errors: an unknown type or pattern; a tensor that is quantized already (unless
+  /// `requantize`); a pattern that matches nothing.
+  static Result<QuantizePlan> make(const Checkpoint& model, const TypeChoice& choice,
+                                   bool requantize = false);
+
+  const std::vector<PlannedTensor>& tensors() const { return tensors_; }
+  std::vector<PlannedTensor>& tensors() { return tensors_; }
+  /// GGUF's general.file_type, which people are shown; llama.cpp does not compute with it.
+  int file_type() const { return file_type_; }
+  std::size_t bytes() const;
+  double bits_per_weight() const;
+
+ private:
+  std::vector<PlannedTensor> tensors_;
+  int file_type_ = 0;
+};
+
+}  // namespace ridgeline::ptq
