@@ -25,14 +25,14 @@ struct PlannedTensor {
 
 /// What the user asked for; types by name, "" for none.
 struct TypeChoice {
-  std::string type;  ///< a type ("Q4_0") or a mixture ("Q4_K_M")
+  std::string type{};  ///< a type ("Q4_0") or a mixture ("Q4_K_M")
   /// --tensor-type PATTERN=TYPE, the last one that matches wins: a regular expression that is
   /// searched for in the tensor's name.
-  std::vector<std::pair<std::string, std::string>> overrides;
-  std::string output_type;           ///< of the head, and of a tied embedding
-  std::string token_embedding_type;  ///< of the embedding, also of a tied one
-  bool keep_output = false;          ///< the head (and a tied embedding) stays as it is
-  bool importance = false;           ///< rounding will be weighted: some mixtures depend on it
+  std::vector<std::pair<std::string, std::string>> overrides{};
+  std::string output_type{};           ///< of the head, and of a tied embedding
+  std::string token_embedding_type{};  ///< of the embedding, also of a tied one
+  bool keep_output = false;            ///< the head (and a tied embedding) stays as it is
+  bool importance = false;             ///< rounding will be weighted: some mixtures depend on it
 };
 
 /// Which type each tensor gets, in the order in which they are computed and written: layer by
