@@ -83,31 +83,29 @@ Status Rounding::quantize(std::span<const float> w, std::int64_t rows, DType typ
 void Rounding::round(const float* w, std::int64_t rows, std::vector<GptqTile>& tiles,
                      Chunk& chunk) {
   const std::int64_t cols = factor_.cols();
-  const std::int64_t blocks =
-      static_cast<std::int64_t>(chunk.grids.size()) * cols /
-      static_cast<std::int64_t>(chunk.levels.size());
+  const std::int64_t blocks = static_cast<std::int64_t>(chunk.grids.size()) * cols /
+                              static_cast<std::int64_t>(chunk.levels.size());
   for (const GptqFactor::Batch& batch : factor_.batches()) {
     const std::int64_t later = cols - batch.end;
     std::ranges::fill(chunk.feedback, 0.0F);
     if (later > 0)
       algebra_.add_product(Matrix{chunk.errors.data() + batch.end, rows, later, cols}, batch.later,
-                           1.0F, Matrix{chunk.feedback.data(), rows, batch.width(),
-                                        GptqFactor::kBatch});
-    algebra_.threads().parallel_for(
-        (rows + kTileRows - 1) / kTileRows, [&](std::int64_t tile, int worker) {
-          const std::int64_t row = tile * kTileRows;
-          const GptqTile::Rows r{static_cast<int>(std::min<std::int64_t>(kTileRows, rows - row)),
-                                 w + row * cols, chunk.levels.data() + row * cols,
-                                 chunk.grids.data() + row * blocks,
-                                 chunk.errors.data() + row * cols};
-          tiles[static_cast<std::size_t>(worker)].round(
-              batch, chunk.feedback.data() + row * GptqFactor::kBatch, GptqFactor::kBatch, r);
-        });
+                           1.0F,
+                           Matrix{chunk.feedback.data(), rows, batch.width(), GptqFactor::kBatch});
+    algebra_.threads().parallel_for((rows + kTileRows - 1) / kTileRows, [&](std::int64_t tile,
+                                                                            int worker) {
+      const std::int64_t row = tile * kTileRows;
+      const GptqTile::Rows r{static_cast<int>(std::min<std::int64_t>(kTileRows, rows - row)),
+                             w + row * cols, chunk.levels.data() + row * cols,
+                             chunk.grids.data() + row * blocks, chunk.errors.data() + row * cols};
+      tiles[static_cast<std::size_t>(worker)].round(
+          batch, chunk.feedback.data() + row * GptqFactor::kBatch, GptqFactor::kBatch, r);
+    });
   }
 }
 
-void Rounding::pack(const GridFormat& format, const float* w, std::int64_t rows,
-                    const Chunk& chunk, std::byte* out, std::span<TensorQuality> qualities) {
+void Rounding::pack(const GridFormat& format, const float* w, std::int64_t rows, const Chunk& chunk,
+                    std::byte* out, std::span<TensorQuality> qualities) {
   const std::int64_t cols = factor_.cols(), blocks = cols / format.block_elements;
   const std::size_t block_bytes = static_cast<std::size_t>(info(format.dtype).block_bytes);
   algebra_.threads().parallel_for(rows, [&](std::int64_t row, int) {

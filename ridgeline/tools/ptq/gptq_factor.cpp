@@ -71,8 +71,8 @@ std::vector<std::int32_t> rounding_order(std::span<const float> diagonal, std::i
   std::iota(order.begin(), order.end(), 0);
   std::vector<double> sums;
   for (std::int64_t b = 0; b < n; b += block)
-    sums.push_back(std::accumulate(diagonal.begin() + b, diagonal.begin() + std::min(n, b + block),
-                                   0.0));
+    sums.push_back(
+        std::accumulate(diagonal.begin() + b, diagonal.begin() + std::min(n, b + block), 0.0));
   std::ranges::stable_sort(order, [&](std::int32_t x, std::int32_t y) {
     const auto bx = static_cast<std::size_t>(x / block), by = static_cast<std::size_t>(y / block);
     if (bx != by) return sums[bx] != sums[by] ? sums[bx] < sums[by] : bx < by;
@@ -87,12 +87,11 @@ Result<GptqFactor> GptqFactor::make(Hessian& hessian, const GptqOptions& options
   float* a = hessian.data();
   double trace = 0;
   for (std::int64_t i = 0; i < n; ++i) trace += static_cast<double>(a[i * n + i]);
-  if (hessian.rows() == 0)
-    return fail(fmt::format("{}: no row of calibration reached it", what));
+  if (hessian.rows() == 0) return fail(fmt::format("{}: no row of calibration reached it", what));
   // A row that is not a number makes the whole trace so.
   if (!std::isfinite(trace) || trace <= 0)
-    return fail(fmt::format("{}: the trace of its Hessian is {}, expected a positive number", what,
-                            trace));
+    return fail(
+        fmt::format("{}: the trace of its Hessian is {}, expected a positive number", what, trace));
   const double mean = trace / static_cast<double>(n);
 
   GptqFactor factor;

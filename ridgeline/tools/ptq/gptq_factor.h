@@ -33,9 +33,7 @@ class GptqFactor {
 
     std::int64_t width() const { return end - begin; }
     /// L_ik from i = begin on.
-    const float* column(std::int64_t k) const {
-      return within.data() + (k - begin) * width();
-    }
+    const float* column(std::int64_t k) const { return within.data() + (k - begin) * width(); }
   };
 
   /// Uses up the Hessian.

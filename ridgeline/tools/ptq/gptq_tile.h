@@ -51,8 +51,8 @@ class GptqTile {
   std::unique_ptr<Lanes[]> weights_;   ///< as they came
   std::unique_ptr<Lanes[]> feedback_;  ///< of the errors of all groups that are rounded
   std::unique_ptr<Lanes[]> errors_;
-  std::unique_ptr<Lanes[]> shifts_;    ///< from the weights to their best values, a group's
-  std::vector<float> current_;         ///< a group's best values in one row, by input
+  std::unique_ptr<Lanes[]> shifts_;  ///< from the weights to their best values, a group's
+  std::vector<float> current_;       ///< a group's best values in one row, by input
 };
 
 }  // namespace ridgeline::ptq

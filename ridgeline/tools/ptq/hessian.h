@@ -76,8 +76,8 @@ class LinearAlgebra {
   Result<std::size_t> packed_bytes(std::int64_t rows, std::int64_t cols) const;
 
   std::unique_ptr<Backend> backend_;
-  Buffer transposed_;            ///< of a chunk of rows
-  PackedMatrix packed_chunk_;    ///< the same, or a panel of cholesky()
+  Buffer transposed_;          ///< of a chunk of rows
+  PackedMatrix packed_chunk_;  ///< the same, or a panel of cholesky()
 };
 
 }  // namespace ridgeline::ptq

@@ -33,8 +33,7 @@ Result<std::unique_ptr<LinearAlgebra>> LinearAlgebra::create(int threads, bool p
   // The backend reserves workspace for the types of the weights that it has adopted.
   const float zero = 0;
   PackedMatrix none;
-  RIDGELINE_TRY_STATUS(
-      algebra->pack(Matrix{const_cast<float*>(&zero), 1, 1, 1}, none));
+  RIDGELINE_TRY_STATUS(algebra->pack(Matrix{const_cast<float*>(&zero), 1, 1, 1}, none));
   RIDGELINE_TRY(const std::size_t bytes, algebra->packed_bytes(1, 1));
   RIDGELINE_TRY_STATUS(
       algebra->backend_->adopt_weight(DType::kF32, 1, 1, {{none.storage_.data(), bytes}, nullptr}));
@@ -53,7 +52,8 @@ Status LinearAlgebra::pack(Matrix m, PackedMatrix& packed) {
   packed.rows_ = m.rows;
   packed.cols_ = m.cols;
   const std::int64_t stretches = ceil_div(m.cols, kInputsMax);
-  RIDGELINE_TRY(const std::size_t stretch_bytes, packed_bytes(m.rows, std::min(m.cols, kInputsMax)));
+  RIDGELINE_TRY(const std::size_t stretch_bytes,
+                packed_bytes(m.rows, std::min(m.cols, kInputsMax)));
   const std::size_t bytes = static_cast<std::size_t>(stretches) * stretch_bytes;
   if (packed.storage_.size() < bytes) {
     RIDGELINE_TRY(packed.storage_, Buffer::allocate(bytes, "a packed matrix"));
