@@ -1,25 +1,39 @@
 #include "ridgeline/tools/ptq/calibrate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ridgeline/model/pack_plan.h"
-#include "ridgeline/tools/eval.h"
+#include "ridgeline/tools/eval_windows.h"
+#include "ridgeline/tools/load/text_file.h"
 #include "ridgeline/tools/ptq/importance_observer.h"
+#include "ridgeline/tools/ptq/type_mixture.h"
 
 namespace ridgeline::ptq {
 
-Result<std::vector<std::vector<TokenId>>> calibration_windows(const Tokenizer& tokenizer,
-                                                              std::string_view text,
-                                                              std::int64_t context,
-                                                              std::int64_t most_tokens) {
-  RIDGELINE_TRY(std::vector<EvalWindow> all, text_windows(tokenizer, text, context));
-  const auto count = static_cast<std::int64_t>(all.size());
+Result<Calibration> read_calibration(const std::string& model, const CalibrationOptions& options) {
+  RIDGELINE_TRY(const ModelFile file, ModelFile::open(model));
+  Calibration calibration;
+  RIDGELINE_TRY(calibration.config, file.config());
+  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, file.tokenizer());
+  RIDGELINE_TRY(const std::string text, load::read_text_file(options.text));
+  auto all = text_windows(*tokenizer, text, options.context);
+  if (!all) return fail(fmt::format("{}: {}", options.text, all.error().message));
+  calibration.backend.threads = options.threads;
+
+  // In even steps over the text.
+  const auto count = static_cast<std::int64_t>(all->size());
   const std::int64_t wanted =
-      most_tokens > 0 ? std::clamp<std::int64_t>(most_tokens / context, 1, count) : count;
-  std::vector<std::vector<TokenId>> windows;
-  for (std::int64_t i = 0; i < wanted; ++i)
-    windows.push_back(std::move(all[static_cast<std::size_t>(i * count / wanted)].tokens));
-  return windows;
+      options.tokens > 0 ? std::clamp<std::int64_t>(options.tokens / options.context, 1, count)
+                         : count;
+  for (std::int64_t i = 0, used = 0; i < count; ++i) {
+    const bool is_used = used < wanted && i >= used * count / wanted;
+    used += is_used ? 1 : 0;
+    (is_used ? calibration.windows : calibration.unused)
+        .push_back(std::move((*all)[static_cast<std::size_t>(i)].tokens));
+  }
+  return calibration;
 }
 
 Result<ImportanceMatrix> measure_importance(const Checkpoint& model, LayerwisePass& pass) {

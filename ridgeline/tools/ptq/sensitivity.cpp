@@ -9,6 +9,7 @@
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/quant/block_grid.h"
+#include "ridgeline/tools/ptq/type_mixture.h"
 
 namespace ridgeline::ptq {
 namespace {
