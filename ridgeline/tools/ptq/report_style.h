@@ -68,7 +68,9 @@ footer { margin-top: 32px; font-size: 13px; color: var(--muted); }
   .plot.narrow { display: block; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 6px; }
+  th, td { padding: 3px 6px; }
   td:first-child, th:first-child { position: sticky; left: 0; background: var(--page); }
+  td:first-child { font-size: 11.5px; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; print-color-adjust: exact;
