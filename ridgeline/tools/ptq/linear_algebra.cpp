@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/tools/ptq/hessian.h"
 
 namespace ridgeline::ptq {
