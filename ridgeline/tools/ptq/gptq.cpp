@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/quant/block_grid.h"
 #include "ridgeline/tools/ptq/gptq_factor.h"
 #include "ridgeline/tools/ptq/gptq_tile.h"
