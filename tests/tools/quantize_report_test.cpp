@@ -179,8 +179,9 @@ TEST(QuantizeReport, PageHasEveryTensorAndNothingFromElsewhere) {
   expect_well_formed(html);
   for (const TensorReport& t : r.tensors)
     EXPECT_THAT(html, HasSubstr("<td class=\"left\">" + t.name));
-  for (const char* part : {"66.76 → 66.95", "0.00297", "0.0163", "0.0912", "95.5 %",
-                           "/texts/calibration.txt", "2026-11-23", "32768", "Q6_K", "12 min 34 s"})
+  for (const char* part :
+       {"66.76 → 66.95", "0.00297", "0.0163", "0.0912", "95.5 %", "/texts/calibration.txt",
+        "2026-11-23", "32768", "Q6_K", "12 min 34 s", "± 0.00002 nats"})
     EXPECT_THAT(html, HasSubstr(part));
   EXPECT_THAT(html, Not(HasSubstr("http://")));
   EXPECT_THAT(html, Not(HasSubstr("https://")));

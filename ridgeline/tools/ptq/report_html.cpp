@@ -61,8 +61,18 @@ std::string file_name(std::string_view path) {
   return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
 }
 
-/// Three digits that count: 0.00599, 12.3.
-std::string figure(double value) { return fmt::format("{:.3g}", value); }
+/// Decimals that show three digits of the value.
+int decimals_of(double value) {
+  if (!(value > 0)) return 1;
+  return std::clamp(2 - static_cast<int>(std::floor(std::log10(value))), 0, 9);
+}
+
+/// 0.00599, 12.3.
+std::string figure(double value) { return fmt::format("{:.{}f}", value, decimals_of(value)); }
+
+std::string percent_text(double percent) {
+  return percent > 0 && percent < 0.1 ? "under 0.1 %" : fmt::format("{:.1f} %", percent);
+}
 
 std::string decibels(const TensorQuality& quality) {
   return quality.noise == 0 ? "exact" : fmt::format("{:.2f}", quality.sqnr_db());
@@ -139,7 +149,7 @@ void Page::put_cards() {
     const double change = report_.divergence
                               ? std::expm1(d.log_perplexity_ratio)
                               : report_.after->perplexity / report_.before->perplexity - 1;
-    put_card("perplexity before → after",
+    put_card("perplexity",
              fmt::format("{:.4g} → {:.4g}", report_.before->perplexity, report_.after->perplexity),
              report_.divergence ? fmt::format("{:+.2f} ± {:.2f} %", 100 * change,
                                               100 * (1 + change) * d.log_perplexity_ratio_stderr)
@@ -148,13 +158,12 @@ void Page::put_cards() {
   if (report_.divergence) {
     const DivergenceResult& d = *report_.divergence;
     put_card("KL divergence, mean", figure(d.kl_mean),
-             fmt::format("± {} nats", figure(d.kl_stderr)));
+             fmt::format("± {:.{}f} nats", d.kl_stderr, decimals_of(d.kl_mean)));
     put_card("KL divergence, 99 %", figure(d.kl_p99),
              fmt::format("median {}, max {}", figure(d.kl_median), figure(d.kl_max)));
     put_card("same top token", fmt::format("{:.1f} %", 100 * d.top1),
              fmt::format("± {:.2f} % of {} positions", 100 * d.top1_stderr, d.positions));
   }
-  put_card("time", duration_text(report_.seconds), escape_html(report_.isa));
   put("</div>\n");
 }
 
@@ -195,9 +204,8 @@ void Page::put_layers() {
   put("</ul>\n<div class=\"plots\">{}{}</div>\n",
       layer_plot(series, "SQNR in dB", {.name = "wide", .width = 920, .height = 320}),
       layer_plot(series, "SQNR in dB", {.name = "narrow", .width = 362, .height = 300}));
-  put("<p class=\"muted\">More is better; 6 dB are one bit. The least of all has <code>{}</code> "
-      "as "
-      "{}: {:.2f} dB.</p></section>\n",
+  put("<p class=\"muted\">More is better; 6 dB are one bit. Least: <code>{}</code> as {}, {:.2f} "
+      "dB.</p></section>\n",
       escape_html(worst->name), name(worst->to), worst->quality.sqnr_db());
 }
 
@@ -226,8 +234,9 @@ void Page::put_types() {
   for (std::size_t i = 0; i < types.size(); ++i)
     put("<li><svg viewBox=\"0 0 12 12\" width=\"12\" height=\"12\" aria-hidden=\"true\"><rect "
         "class=\"c{}\" width=\"12\" height=\"12\" rx=\"2\"/></svg>{} <span class=\"muted\">{}, "
-        "{:.1f} %</span></li>\n",
-        i % kPlotColours, name(types[i].first), byte_text(types[i].second), share(types[i].second));
+        "{}</span></li>\n",
+        i % kPlotColours, name(types[i].first), byte_text(types[i].second),
+        percent_text(share(types[i].second)));
   put("</ul></section>\n");
 }
 
@@ -246,6 +255,7 @@ void Page::put_details() {
                            report_.after->windows, report_.eval_context));
   }
   put_detail("program", fmt::format("ridgeline {} ({})", report_.version, report_.isa));
+  put_detail("time taken", duration_text(report_.seconds));
   put_detail("date", report_.date);
   put("</dl></section>\n");
 }
@@ -256,8 +266,9 @@ void Page::put_tensors() {
     if (const double sqnr = t.quality.sqnr_db(); std::isfinite(sqnr))
       sqnr_max = std::max(sqnr_max, sqnr);
   put("<section><h2>Tensors</h2>\n<div class=\"wide-table\"><table>\n<thead><tr>"
-      "<th class=\"left\">tensor</th><th>shape</th><th class=\"left\">type</th><th>bits</th>"
-      "<th>size</th><th>SQNR, dB</th><th>max. error</th><th>s</th></tr></thead>\n<tbody>\n");
+      "<th class=\"left\">tensor</th><th class=\"left\">type</th><th>SQNR, dB</th>"
+      "<th>max. error</th><th>bits</th><th>size</th><th>shape</th><th>s</th></tr></thead>\n"
+      "<tbody>\n");
   int layer = -1;
   for (const TensorReport& t : report_.tensors) {
     const int this_layer = place_of(t.name).layer;
@@ -269,21 +280,22 @@ void Page::put_tensors() {
 
 void Page::put_tensor(const TensorReport& t, bool starts_layer, double sqnr_max) {
   const bool is_copy = t.quality.elements == 0;
-  put("<tr{}><td class=\"left\">{}</td><td>{}</td><td class=\"left\">{}</td><td>{:.2f}</td>"
-      "<td>{}</td>",
-      starts_layer ? " class=\"first\"" : "", escape_html(t.name), fmt::join(t.shape, " × "),
-      is_copy ? std::string(name(t.to)) : fmt::format("{} → {}", name(t.from), name(t.to)),
+  put("<tr{}><td class=\"left\">{}</td><td class=\"left\">{}</td>",
+      starts_layer ? " class=\"first\"" : "", escape_html(t.name),
+      is_copy ? std::string(name(t.to)) : fmt::format("{} → {}", name(t.from), name(t.to)));
+  if (is_copy) {
+    put("<td class=\"muted\">copied</td><td></td>");
+  } else {
+    const double sqnr = t.quality.sqnr_db();
+    const double bar = std::isfinite(sqnr) ? std::clamp(sqnr / sqnr_max, 0.0, 1.0) : 0.0;
+    put("<td class=\"bar\" style=\"--v:{:.0f}%\">{}</td><td>{:.2g}</td>", 100 * bar,
+        decibels(t.quality), t.quality.max_error);
+  }
+  put("<td>{:.2f}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
       8 * static_cast<double>(t.bytes) /
           static_cast<double>(std::max<std::int64_t>(t.elements(), 1)),
-      byte_text(t.bytes));
-  if (is_copy) {
-    put("<td class=\"muted\">copied</td><td></td><td></td></tr>\n");
-    return;
-  }
-  const double sqnr = t.quality.sqnr_db();
-  const double bar = std::isfinite(sqnr) ? std::clamp(sqnr / sqnr_max, 0.0, 1.0) : 0.0;
-  put("<td class=\"bar\" style=\"--v:{:.0f}%\">{}</td><td>{:.2g}</td><td>{:.2f}</td></tr>\n",
-      100 * bar, decibels(t.quality), t.quality.max_error, t.seconds);
+      byte_text(t.bytes), fmt::join(t.shape, " × "),
+      is_copy ? "" : fmt::format("{:.2f}", t.seconds));
 }
 
 }  // namespace

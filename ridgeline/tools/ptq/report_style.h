@@ -22,7 +22,7 @@ p { margin: 6px 0; max-width: 46em; }
 .muted, small { color: var(--muted); }
 code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 0.9em;
   overflow-wrap: anywhere; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px;
+.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: 10px;
   margin: 20px 0 12px; }
 .card { padding: 10px 14px 12px; border-radius: 8px; background: var(--card); }
 .card b { display: block; font-size: 22px; line-height: 1.3; font-weight: 600;
@@ -58,8 +58,7 @@ th:first-child, td:first-child { padding-left: 0; }
 td:first-child { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
   font-size: 12.5px; }
 tr.first td { border-top: 1px solid var(--rule); }
-.bar { background: linear-gradient(to right, var(--bar) var(--v), transparent 0) no-repeat 0 50% /
-  100% 70%; }
+.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 50% / var(--v) 70%; }
 footer { margin-top: 32px; font-size: 13px; color: var(--muted); }
 @media (max-width: 600px) {
   body { padding: 18px 14px 32px; }
@@ -69,14 +68,15 @@ footer { margin-top: 32px; font-size: 13px; color: var(--muted); }
   .plot.narrow { display: block; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 6px; }
+  th, td { padding: 3px 6px; }
   td:first-child, th:first-child { position: sticky; left: 0; background: var(--page); }
+  td:first-child { font-size: 11.5px; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }
   h2 { break-after: avoid; }
   .card, .plot, .legend, dl, tr { break-inside: avoid; }
-  .cards { grid-template-columns: repeat(4, 1fr); }
   .wide-table { overflow: visible; }
   table { font-size: 8.5pt; }
   td:first-child { font-size: 8pt; }
