@@ -10,8 +10,8 @@ namespace {
 
 struct Q4_0Search {
   using Steps = EvenSteps<-8, 7>;
-  static constexpr int kSubElements = 32, kTrials = 3, kRefits = 3;
-  static constexpr float kFirst = 5.6f, kStep = 0.1f;
+  static constexpr int kSubElements = 32, kTrials = 4, kRefits = 3;
+  static constexpr float kFirst = 5.4f, kStep = 0.1f;
 };
 struct Q5_0Search {
   using Steps = EvenSteps<-16, 15>;
