@@ -8,6 +8,7 @@
 #include "ridgeline/quant/grid_search.h"
 #include "ridgeline/quant/grid_storage.h"
 #include "ridgeline/quant/iq4_codebook.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 namespace {
@@ -129,7 +130,7 @@ void fit_with(const GridSearches& searches, const Entry& entry, const float* x,
 
 template <int kIndex>
 void fit(const float* x, const float* importance, BlockGrid& grid) {
-  static const GridSearches& searches = *grid_searches().front();
+  static const GridSearches& searches = *quant_isas().front().searches;
   fit_with(searches, kEntries[kIndex], x, importance, grid);
 }
 

@@ -2,6 +2,7 @@
 
 #include "ridgeline/quant/impl/affine_search.h"
 #include "ridgeline/quant/impl/symmetric_search.h"
+#include "ridgeline/quant/isa.h"
 
 // The formats as their searches see them, with what the searches try. The numbers of trials
 // are where more of them lowers the error on trained weights by less than half a percent.
