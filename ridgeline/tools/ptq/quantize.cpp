@@ -8,6 +8,7 @@
 
 #include "ridgeline/format/gguf.h"
 #include "ridgeline/format/hugging_face.h"
+#include "ridgeline/format/stack_experts.h"
 #include "ridgeline/platform/mapped_file.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tools/ptq/gguf_metadata.h"
@@ -42,10 +43,22 @@ Result<QuantizeJob> QuantizeJob::open(QuantizeOptions options) {
   std::error_code error;
   const bool is_folder = fs::is_directory(o.source, error);
   RIDGELINE_TRY(Checkpoint model, is_folder ? open_hugging_face(o.source) : open_gguf(o.source));
+  RIDGELINE_TRY(model, stack_experts(std::move(model)));
   job.model_ = std::make_unique<const Checkpoint>(std::move(model));
   RIDGELINE_TRY_STATUS(check_target(*job.model_, o.target));
   RIDGELINE_TRY(job.plan_, QuantizePlan::make(*job.model_, o.types, o.requantize));
+  if (is_folder) {
+    RIDGELINE_TRY(job.described_, export_folder(*job.model_, o.source));
+  } else {
+    job.described_.metadata.assign(job.model_->metadata().begin(), job.model_->metadata().end());
+  }
   return job;
+}
+
+std::vector<std::string> QuantizeJob::notes() const {
+  std::vector<std::string> all = described_.notes;
+  all.insert(all.end(), notes_.begin(), notes_.end());
+  return all;
 }
 
 Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
@@ -53,11 +66,11 @@ Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
   ThreadPool threads(options_.threads > 0 ? options_.threads : topology().default_threads());
   RIDGELINE_TRY(const std::unique_ptr<Method> method,
                 make_method(options_.method, *model_, threads));
-  const GgufMetadata metadata = quantized_metadata(*model_, plan_);
+  const GgufMetadata metadata = quantized_metadata(described_.metadata, plan_);
   QuantizeReport report;
   RIDGELINE_TRY(report.tensors,
                 convert(*model_, plan_, metadata, options_.target, *method, threads, control));
-  for (std::string& note : method->notes()) notes_.push_back(std::move(note));
+  notes_ = method->notes();
   report.source = options_.source;
   report.target = options_.target;
   report.type = plan_.type_name();
