@@ -18,7 +18,7 @@ namespace ridgeline::cli {
 namespace {
 
 struct QuantizeArguments {
-  std::string source, method, eval_text, report;
+  std::string source, method, report;
   std::vector<std::string> tensor_types;  ///< PATTERN=TYPE
   ptq::QuantizeOptions options;
   bool no_report = false, dry_run = false, json = false;
@@ -131,7 +131,7 @@ Result<ptq::QuantizeOptions> read_options(const QuantizeArguments& arguments) {
   RIDGELINE_TRY(options.source, resolve_model(arguments.source));
   if (!arguments.method.empty()) {
     RIDGELINE_TRY(options.method.kind, ptq::method_kind(arguments.method));
-  } else if (!options.method.imatrix.empty() || !options.method.calibration.empty()) {
+  } else if (!options.method.imatrix.empty() || !options.method.calibration.text.empty()) {
     options.method.kind = ptq::MethodKind::kImportance;
   }
   for (const std::string& text : arguments.tensor_types) {
@@ -141,8 +141,6 @@ Result<ptq::QuantizeOptions> read_options(const QuantizeArguments& arguments) {
           fmt::format("--tensor-type {}: expected PATTERN=TYPE, such as ffn_down=Q6_K", text));
     options.types.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  if (!arguments.eval_text.empty())
-    return fail("--eval: this program cannot measure a quantized model yet; see 'eval'");
   return options;
 }
 
@@ -192,13 +190,20 @@ void add_quantize(CLI::App& program, Action& action) {
   auto* imatrix = command->add_option("--imatrix", options.method.imatrix,
                                       "importance matrix, a file of llama.cpp's format");
   command
-      ->add_option("--calibration", options.method.calibration,
+      ->add_option("--calibration", options.method.calibration.text,
                    "text that the model reads, to learn what matters in it")
       ->excludes(imatrix);
-  command->add_option("--eval", arguments->eval_text,
+  command
+      ->add_option("--calibration-tokens", options.method.calibration.tokens,
+                   "of that text so many tokens, in even steps; 0: all of it")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+      ->capture_default_str();
+  command->add_option("--save-imatrix", options.method.save_imatrix,
+                      "file for the importance matrix that --calibration gives");
+  command->add_option("--eval", options.eval_text,
                       "text on which the new file is compared with the original");
   command
-      ->add_option("-c,--context,--ctx-size", options.method.context,
+      ->add_option("-c,--context,--ctx-size", options.method.calibration.context,
                    "tokens of a window of --calibration and --eval")
       ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 24))
       ->capture_default_str();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct QuantizeOptions {
   TypeChoice types;    ///< `importance` follows from the method
   bool requantize = false;
   MethodOptions method;
+  /// Text to measure the new file with; "": what calibration left of its own, if there was one.
+  std::string eval_text;
   int threads = 0;  ///< 0: one for each core
 };
 
@@ -34,17 +37,21 @@ class QuantizeJob {
   /// What people should know of the new file, as sentences; all of them after run().
   std::vector<std::string> notes() const;
 
-  /// Everything but what is measured with a text, and the program's version.
+  /// Writes the file, and measures it where there is a text. Lacks the program's version.
   Result<QuantizeReport> run(const ConvertControl& control);
 
  private:
   QuantizeJob() = default;
+  Result<QuantizeReport> write(const ConvertControl& control);
+  Status measure(const ConvertControl& control, QuantizeReport& report);
+  Result<std::vector<EvalWindow>> windows_to_measure(const ModelFile& base, QuantizeReport& report);
 
   QuantizeOptions options_;
   std::unique_ptr<const Checkpoint> model_;  ///< stays where it is: the plan points into it
   QuantizePlan plan_;
-  GgufExport described_;            ///< without what depends on the plan
-  std::vector<std::string> notes_;  ///< of the method
+  GgufExport described_;  ///< without what depends on the plan
+  std::optional<Calibration> calibration_;
+  std::vector<std::string> notes_;  ///< of the work
 };
 
 }  // namespace ridgeline::ptq
