@@ -12,7 +12,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr DType kKvTypes[] = {DType::kF16, DType::kBF16, DType::kF32};
+constexpr DType kKvTypes[] = {DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;

@@ -76,6 +76,8 @@ class PagedCache {
 
   double k_at(std::int64_t position, int d) const {
     const int slot = static_cast<int>(position % kKvBlockTokens);
+    if (kernel_->dtype == DType::kQ8_0)
+      return quantized(block(position), head_dim_, slot, d, d / 4 * 64 + slot * 4 + d % 4);
     const int e = kernel_->dtype == DType::kBF16 ? 2 : 1;
     return element(block(position), (d / e * kKvBlockTokens + slot) * e + d % e);
   }
@@ -83,6 +85,9 @@ class PagedCache {
     if (latent_) return k_at(position, d);
     const int slot = static_cast<int>(position % kKvBlockTokens);
     const int padded = (value_dim_ + 15) / 16 * 16;
+    if (kernel_->dtype == DType::kQ8_0)
+      return quantized(block(position) + half_, value_dim_, slot, d,
+                       slot / 4 * padded * 4 + d * 4 + slot % 4);
     return element(block(position) + half_, slot * padded + d);
   }
 
@@ -104,6 +109,15 @@ class PagedCache {
     std::memcpy(&bits, p, 2);
     return static_cast<double>(kernel_->dtype == DType::kF16 ? f16_to_f32(bits)
                                                              : bf16_to_f32(bits));
+  }
+
+  /// Of | scales [dims / 32][16 tokens], to whole cache lines | levels + 128 |.
+  static double quantized(const std::byte* array, int dims, int slot, int d, int level) {
+    std::uint16_t scale;
+    std::memcpy(&scale, array + (d / 32 * 16 + slot) * 2, 2);
+    const int scale_bytes = (dims + 63) / 64 * 64;
+    return (std::to_integer<int>(array[scale_bytes + level]) - 128) *
+           static_cast<double>(f16_to_f32(scale));
   }
 
   const KvKernel* kernel_;

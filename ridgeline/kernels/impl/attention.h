@@ -26,6 +26,8 @@ void attention_span(const AttentionSpan& span) {
       return attend_span<KvRows<DType::kF32>>(span);
     case DType::kBF16:
       return attend_span<KvRows<DType::kBF16>>(span);
+    case DType::kQ8_0:
+      return attend_q8(span);
     default:
       return attend_span<KvRows<DType::kF16>>(span);
   }

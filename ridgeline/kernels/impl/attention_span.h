@@ -18,7 +18,7 @@ namespace {
 /// max (in log2 units), sum, then acc on a cache line of its own.
 inline constexpr int kStateHeader = 16;
 
-std::size_t state_floats(int value_dim) {
+inline std::size_t state_floats(int value_dim) {
   return static_cast<std::size_t>(kStateHeader + padded_head_dim(value_dim));
 }
 
@@ -29,10 +29,10 @@ static_assert(kLatentRows % kTileRows == 0);
 inline constexpr int kLatentTiles = kLatentRows / kTileRows;
 
 inline constexpr int kScratchAlign = 16;  // floats in a cache line
-int tile_floats(int padded_dim, int padded_value_dim) {
+inline int tile_floats(int padded_dim, int padded_value_dim) {
   return kTileRows * (padded_dim + padded_value_dim + kAttentionChunk + kLanes) + 4 * kRowsPadded;
 }
-std::size_t scratch_floats(int head_dim, int value_dim, bool latent) {
+inline std::size_t scratch_floats(int head_dim, int value_dim, bool latent) {
   const int padded_dim = padded_head_dim(head_dim), value = padded_head_dim(value_dim);
   const int tile = tile_floats(padded_dim, value) + kScratchAlign;
   return static_cast<std::size_t>(kScratchAlign +
@@ -238,7 +238,7 @@ void attend_tile(const AttentionSpan& span, int first_row, int rows) {
        begin += kAttentionChunk) {
     const Seen seen = weights_of_chunk<Kv>(span, tile, walk, begin, factors);
     const ChunkValues v = {walk.at(span, span.v_cache, begin / kKvBlockTokens),
-                           padded_dim * Kv::kBytes, padded_dim / kPanel};
+                           padded_dim / kPanel};
     add_values<Kv>(tile.state, v, seen);
   }
   store_state(tile, span);
@@ -247,11 +247,12 @@ void attend_tile(const AttentionSpan& span, int first_row, int rows) {
 /// Several tiles, chunk by chunk, because the chunk's V has to be made first.
 template <class Kv>
 void attend_latent_tiles(const AttentionSpan& span, int first_row, int rows) {
+  const int key_dim = padded_head_dim(span.head_dim);
   const int padded_dim = padded_head_dim(span.value_dim);
   float* values = align(span.scratch);
   float* scratch = values + kAttentionChunk * padded_dim;
   const std::size_t tile_scratch = static_cast<std::size_t>(
-      tile_floats(padded_head_dim(span.head_dim), padded_dim) + kScratchAlign);
+      tile_floats(key_dim, padded_dim) + kScratchAlign);
   Tile tiles[kLatentTiles];
   int count = 0;
   for (int r = 0; r < rows; r += kTileRows, ++count, scratch += tile_scratch)
@@ -261,7 +262,7 @@ void attend_latent_tiles(const AttentionSpan& span, int first_row, int rows) {
   const Positions seen = {tiles[0].seen.begin, tiles[count - 1].seen.end};
   const ChunkWalk walk(span, seen);
   const ScoreFactors factors = score_factors(span);
-  ChunkValues v = {{}, padded_dim * KvRows<DType::kF32>::kBytes, padded_dim / kPanel};
+  ChunkValues v = {{}, padded_dim / kPanel};
   for (int b = 0; b < kChunkBlocks; ++b)
     v.blocks.now[b] = v.blocks.next[b] =
         reinterpret_cast<const std::byte*>(values + b * kKvBlockTokens * padded_dim);
@@ -270,7 +271,8 @@ void attend_latent_tiles(const AttentionSpan& span, int first_row, int rows) {
     const ChunkBlocks k = walk.at(span, span.k_cache, first_block);
     for (int b = 0; b < kChunkBlocks; ++b)
       if (first_block + b >= walk.blocks_begin && first_block + b < walk.blocks_end)
-        values_of_keys<Kv>(k.now[b], padded_dim, values + b * kKvBlockTokens * padded_dim);
+        values_of_keys<Kv>(k.now[b], key_dim, padded_dim,
+                           values + b * kKvBlockTokens * padded_dim);
     for (int i = 0; i < count; ++i) {
       if (begin >= tiles[i].seen.end || begin + kAttentionChunk <= tiles[i].seen.begin) continue;
       const Seen row_seen = weights_of_chunk<Kv>(span, tiles[i], walk, begin, factors);

@@ -50,12 +50,13 @@ struct PeakKernels {
   int count;
 };
 
-// kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
+// kernels/<isa>/elementwise.cpp, attention.cpp, attention_q8.cpp, kv.cpp: the ISAs without a line here
 // use those of the family that they extend.
 #define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)   \
   namespace isa {                               \
   extern const ElementwiseKernels kElementwise; \
   extern const AttentionKernels kAttention;     \
+  void attend_q8(const AttentionSpan& span);    \
   extern const KvKernels kKv;                   \
   }
 RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
