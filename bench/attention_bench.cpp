@@ -250,10 +250,12 @@ void register_benchmarks() {
       {.dtype = DType::kF16, .head_dim = 576, .group = 48, .depth = 0, .latent = 512},
   };
   for (const KernelTable* kernels : available_kernels()) {
-    // The others use the attention of the ISA that they extend.
-    if (kernels->name != "generic" && kernels->name != "avx2" && kernels->name != "avx512")
+    // The others use the attention of the ISA that they extend, but avx512vnni on Q8_0.
+    const bool vnni = kernels->name == "avx512vnni";
+    if (kernels->name != "generic" && kernels->name != "avx2" && kernels->name != "avx512" && !vnni)
       continue;
     for (const Shape& base : shapes) {
+      if (vnni && base.dtype != DType::kQ8_0) continue;
       std::string prefix = fmt::format("{}/{}/head{}/group{}", kernels->name, name(base.dtype),
                                        base.head_dim, base.group);
       if (base.latent > 0) prefix += fmt::format("/latent{}", base.latent);

@@ -67,9 +67,9 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
   if (r.config && r.config->experts.count > 0) {
     const ExpertConfig& e = r.config->experts;
     json["config"]["experts"] = {{"count", e.count},
-                                {"per_token", e.routing.chosen},
-                                {"ffn_size", e.ffn_size},
-                                {"shared_ffn_size", e.shared_ffn_size}};
+                                 {"per_token", e.routing.chosen},
+                                 {"ffn_size", e.ffn_size},
+                                 {"shared_ffn_size", e.shared_ffn_size}};
   }
   return json;
 }
@@ -135,8 +135,8 @@ void print(const FileReport& r, const InspectArguments& arguments) {
     for (DType type : kKvTypes)
       fmt::print("{:<15} {} x {} B = {} B per token, {:.1f} MiB at {} tokens\n",
                  fmt::format("KV cache, {}", name(type)), kv_factors(c), element_bytes(type),
-                 r.kv_bytes(type, 1), mebibytes(static_cast<std::size_t>(r.kv_bytes(type, context))),
-                 context);
+                 r.kv_bytes(type, 1),
+                 mebibytes(static_cast<std::size_t>(r.kv_bytes(type, context))), context);
     if (const std::string windows = window_counts(c); !windows.empty())
       fmt::print("windows         {}\n", windows);
   } else {

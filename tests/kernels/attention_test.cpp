@@ -20,6 +20,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 class Attention : public VectorKernels {
  protected:
+  /// Does it multiply a Q8_0 cache in bytes?
+  bool byte_dots() const { return table->name == "avx512vnni"; }
+
   /// A cache whose positions [0, length) hold random K and V.
   PagedCache filled_cache(DType dtype, int head_dim, std::int64_t length, unsigned seed = 1,
                           unsigned placement = 7, int value_dim = 0, bool latent = false) const {
@@ -42,7 +45,8 @@ class Attention : public VectorKernels {
         const Reference expected = reference_attention(
             cache, q.row(position, head), rules.first_seen(position),
             rules.causal ? position + 1 : end, fused_multiply_add(), rules.softcap,
-            rules.sinks.empty() ? nullptr : &rules.sinks[static_cast<std::size_t>(head)]);
+            rules.sinks.empty() ? nullptr : &rules.sinks[static_cast<std::size_t>(head)],
+            cache.kernel().dtype == DType::kQ8_0 && byte_dots());
         for (int d = 0; d < cache.value_dim(); ++d) {
           const auto i = static_cast<std::size_t>(d);
           ASSERT_NEAR(static_cast<double>(actual[d]), expected.out[i], expected.bound[i])
@@ -72,7 +76,7 @@ TEST_P(Attention, MatchesDoublePrecision) {
   const int groups[] = {1, 2, 3, 4, 7, 8};
   std::size_t turn = 0;
   for (std::int64_t length : {1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 514, 1025}) {
-    for (int head_dim : {8, 10, 64, 80, 128}) {
+    for (int head_dim : {8, 10, 24, 40, 64, 80, 128}) {
       for (DType dtype : kKvTypes) {
         const int group = groups[turn++ % std::size(groups)];
         const PagedCache cache = filled_cache(dtype, head_dim, length);
@@ -95,8 +99,42 @@ TEST_P(Attention, MatchesDoublePrecisionForWideHeadsAndGroups) {
 }
 
 TEST_P(Attention, WholePromptMatchesDoublePrecision) {
-  const PagedCache cache = filled_cache(DType::kF16, 64, 130);
-  expect_reference(cache, random_queries(64, 4, 0, 130, 13), 0, 130);
+  for (const DType dtype : {DType::kF16, DType::kQ8_0})
+    expect_reference(filled_cache(dtype, 64, 130), random_queries(64, 4, 0, 130, 13), 0, 130);
+}
+
+// Where levels become floats, they become what an F32 cache of the same numbers holds.
+TEST_P(Attention, QuantizedCacheIsItsDecodedNumbers) {
+  if (byte_dots()) GTEST_SKIP() << "rounds q and p too";
+  for (const int head_dim : {8, 40, 64}) {
+    const PagedCache quantized = filled_cache(DType::kQ8_0, head_dim, 150);
+    PagedCache decoded(*find_kv_kernel(*table, DType::kF32), head_dim, 150, 3);
+    std::vector<float> k(static_cast<std::size_t>(head_dim)), v(k.size());
+    for (std::int64_t t = 0; t < 150; ++t) {
+      for (int d = 0; d < head_dim; ++d) {
+        k[static_cast<std::size_t>(d)] = static_cast<float>(quantized.k_at(t, d));
+        v[static_cast<std::size_t>(d)] = static_cast<float>(quantized.v_at(t, d));
+      }
+      decoded.store(t, k.data(), v.data());
+    }
+    const Queries q = random_queries(head_dim, 4, 140, 10, 15);
+    EXPECT_TRUE(
+        same_bits(attend(*table, decoded, q, 140, 150), attend(*table, quantized, q, 140, 150)))
+        << head_dim;
+  }
+}
+
+// A token whose V is far smaller than the others' keeps its precision under a weight near 1.
+TEST_P(Attention, QuantizedValuesOfUnequalSize) {
+  PagedCache cache(*find_kv_kernel(*table, DType::kQ8_0), 64, 100, 3);
+  for (std::int64_t t = 0; t < 100; ++t) {
+    auto k = random_floats(64, static_cast<unsigned>(t)),
+         v = random_floats(64, 500U + static_cast<unsigned>(t));
+    if (t == 5 || t == 70)
+      for (std::size_t d = 0; d < 64; ++d) k[d] *= 4.0F, v[d] *= 1e-3F;
+    cache.store(t, k.data(), v.data());
+  }
+  expect_reference(cache, random_queries(64, 4, 90, 10, 21, 2.0F), 90, 100);
 }
 
 // Contract 1: a row's bits do not depend on which rows share its call.

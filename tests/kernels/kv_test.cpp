@@ -53,8 +53,9 @@ TEST_P(KvKernels, BlocksAreWholeCacheLines) {
                 static_cast<std::size_t>(head_dim * 16 * type.block_bytes));
     }
     // Nothing is wasted where the head is a multiple of the vector, or of two scales.
-    if (dtype != DType::kQ8_0)
+    if (dtype != DType::kQ8_0) {
       EXPECT_EQ(kernel->head_block_bytes(80), static_cast<std::size_t>(80 * 16 * type.block_bytes));
+    }
     EXPECT_EQ(kernel->head_block_bytes(192), 16 * row_bytes(dtype, 192));
   }
 }
@@ -152,10 +153,10 @@ TEST_P(KvKernels, QuantizesAsTheFileFormatDoes) {
         const double e = expected[static_cast<std::size_t>(d)];
         for (const double actual : {cache.k_at(3, d), cache.v_at(3, d)}) {
           // 0 times an infinite scale is NaN in both.
-          if (std::isnan(e))
-            ASSERT_TRUE(std::isnan(actual)) << block[0] << " " << d;
-          else
+          ASSERT_EQ(std::isnan(actual), std::isnan(e)) << block[0] << " " << d;
+          if (!std::isnan(e)) {
             ASSERT_EQ(actual, e) << block[0] << " " << d;
+          }
         }
       }
     }

@@ -85,9 +85,8 @@ RIDGELINE_INLINE void load_keys(const std::byte* k_block, int /*key_dim*/, int t
   }
 }
 template <class Kv>
-  requires(Kv::kQuantized)
-RIDGELINE_INLINE void load_keys(const std::byte* k_block, int key_dim, int token, int d,
-                                VecF (&rows)[kLanes]) {
+requires(Kv::kQuantized) RIDGELINE_INLINE
+    void load_keys(const std::byte* k_block, int key_dim, int token, int d, VecF (&rows)[kLanes]) {
   const auto scale = Kv::scale_of(
       load_f16(k_block + d / Kv::kScaleDims * Kv::kScaleRowBytes + token * Kv::kScaleBytes));
   const std::byte* levels = k_block + Kv::scale_bytes(key_dim) + token * Kv::kDot;

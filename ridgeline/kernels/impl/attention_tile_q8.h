@@ -19,9 +19,9 @@ RIDGELINE_INLINE void for_each_of_dword(const F& f) {
 
 /// Scores of kRows rows against the tokens of kPanels blocks, from `block` on.
 template <class Kv, int kRows, int kPanels>
-  requires(Kv::kQuantized)
-__attribute__((noinline)) void score_tile(const float* q, int padded_dim, const ChunkBlocks& k,
-                                          int block, float* scores) {
+requires(Kv::kQuantized)
+    __attribute__((noinline)) void score_tile(const float* q, int padded_dim, const ChunkBlocks& k,
+                                              int block, float* scores) {
   constexpr int kVectors = kPanels * kVectorsPerPanel;
   const std::byte* now[kPanels];
   const std::byte* next[kPanels];
@@ -64,8 +64,7 @@ __attribute__((noinline)) void score_tile(const float* q, int padded_dim, const 
 
 /// The tokens [token_begin, token_end) of a chunk, for kRows rows and kPanels panels of d.
 template <class Kv, int kRows, int kPanels>
-  requires(Kv::kQuantized)
-__attribute__((noinline)) void weigh_tile(const WeighArgs& args) {
+requires(Kv::kQuantized) __attribute__((noinline)) void weigh_tile(const WeighArgs& args) {
   constexpr int kVectors = kPanels * kVectorsPerPanel;
   // Tiles start at multiples of their width: one of a single panel lies within 32 d.
   constexpr int kPanelsPerScale = Kv::kScaleDims / kPanel;
@@ -76,7 +75,8 @@ __attribute__((noinline)) void weigh_tile(const WeighArgs& args) {
   const int padded_dim = args.v_panels * kPanel;
   const std::ptrdiff_t group_bytes = padded_dim * kDwordBytes;
   const std::ptrdiff_t scales = args.first_panel / kPanelsPerScale * Kv::kScaleRowBytes;
-  const std::ptrdiff_t levels = Kv::scale_bytes(padded_dim) + args.first_panel * kPanel * kDwordBytes;
+  const std::ptrdiff_t levels =
+      Kv::scale_bytes(padded_dim) + args.first_panel * kPanel * kDwordBytes;
   VecF acc[kRows][kVectors];
   load_rescaled(acc, args);
   for (int t = args.token_begin; t < args.token_end;) {

@@ -9,9 +9,9 @@ namespace {
 
 /// Scores of kRows rows against the tokens of kPanels blocks, from `block` on.
 template <class Kv, int kRows, int kPanels>
-  requires(!Kv::kQuantized)
-__attribute__((noinline)) void score_tile(const float* q, int padded_dim, const ChunkBlocks& k,
-                                          int block, float* scores) {
+requires(!Kv::kQuantized)
+    __attribute__((noinline)) void score_tile(const float* q, int padded_dim, const ChunkBlocks& k,
+                                              int block, float* scores) {
   constexpr int kVectors = kPanels * kVectorsPerPanel;
   constexpr std::ptrdiff_t kPairBytes = 2 * kKvBlockTokens * Kv::kBytes;
   constexpr std::ptrdiff_t kVectorBytes = kLanes * Kv::kTokenBytes;
@@ -49,8 +49,7 @@ __attribute__((noinline)) void score_tile(const float* q, int padded_dim, const 
 
 /// The tokens [token_begin, token_end) of a chunk, for kRows rows and kPanels panels of d.
 template <class Kv, int kRows, int kPanels>
-  requires(!Kv::kQuantized)
-__attribute__((noinline)) void weigh_tile(const WeighArgs& args) {
+requires(!Kv::kQuantized) __attribute__((noinline)) void weigh_tile(const WeighArgs& args) {
   constexpr int kVectors = kPanels * kVectorsPerPanel;
   constexpr int kSegmentBytes = kPanels * kPanel * Kv::kBytes;
   // Copies, because the compiler must take it that storing acc changes args.
@@ -93,30 +92,39 @@ using WeighTile = void (*)(const WeighArgs&);
 
 /// The tiles of one KV type by number of rows; null where there is none.
 template <class Kv>
-struct Tiles {
-  ScoreTile score[kTileRows + 1];
-  WeighTile weigh[kTileRows + 1][3];  ///< [rows][log2 of the panels of d]
+struct ScoreTiles {
+  ScoreTile at[kTileRows + 1];
+};
+template <class Kv>
+struct WeighTiles {
+  WeighTile at[kTileRows + 1][3];  ///< [rows][log2 of the panels of d]
 };
 
-template <class Kv, int kRows>
-constexpr void add_tiles(Tiles<Kv>& tiles) {
+template <class Kv, int kRows = kTileRows>
+constexpr void add_tiles(ScoreTiles<Kv>& tiles) {
+  if constexpr (panels_of(kRows) > 0) tiles.at[kRows] = score_tile<Kv, kRows, panels_of(kRows)>;
+  if constexpr (kRows > 1) add_tiles<Kv, kRows - 1>(tiles);
+}
+template <class Kv, int kRows = kTileRows>
+constexpr void add_tiles(WeighTiles<Kv>& tiles) {
   if constexpr (panels_of(kRows) > 0) {
-    tiles.score[kRows] = score_tile<Kv, kRows, panels_of(kRows)>;
-    tiles.weigh[kRows][0] = weigh_tile<Kv, kRows, 1>;
-    if constexpr (panels_of(kRows) >= 2) tiles.weigh[kRows][1] = weigh_tile<Kv, kRows, 2>;
-    if constexpr (panels_of(kRows) >= 4) tiles.weigh[kRows][2] = weigh_tile<Kv, kRows, 4>;
+    tiles.at[kRows][0] = weigh_tile<Kv, kRows, 1>;
+    if constexpr (panels_of(kRows) >= 2) tiles.at[kRows][1] = weigh_tile<Kv, kRows, 2>;
+    if constexpr (panels_of(kRows) >= 4) tiles.at[kRows][2] = weigh_tile<Kv, kRows, 4>;
   }
   if constexpr (kRows > 1) add_tiles<Kv, kRows - 1>(tiles);
 }
 
-template <class Kv>
-constexpr Tiles<Kv> make_tiles() {
-  Tiles<Kv> tiles{};
-  add_tiles<Kv, kTileRows>(tiles);
+template <class Tiles>
+constexpr Tiles all_tiles() {
+  Tiles tiles{};
+  add_tiles(tiles);
   return tiles;
 }
 template <class Kv>
-inline constexpr Tiles<Kv> kTiles = make_tiles<Kv>();
+inline constexpr auto kScoreTiles = all_tiles<ScoreTiles<Kv>>();
+template <class Kv>
+inline constexpr auto kWeighTiles = all_tiles<WeighTiles<Kv>>();
 
 /// Rows of the smallest tile that holds `rows`, and of the largest one within them.
 constexpr int tile_holding(int rows) {

@@ -36,7 +36,7 @@ void weigh_run(const TileState& tile, const ChunkValues& v, int first, int last,
         --log2_panels;
       args.acc = tile.acc + panel * args.panel_stride + r * kPanel;
       args.first_panel = panel;
-      kTiles<Kv>.weigh[rows][log2_panels](args);
+      kWeighTiles<Kv>.at[rows][log2_panels](args);
       panel += 1 << log2_panels;
     }
     r += rows;
@@ -72,6 +72,14 @@ void weigh_between(const TileState& tile, const ChunkValues& v, int first, int l
     alpha = tile.ones;
   }
   weigh_visible<Kv>(tile, v, first, last, common, end, alpha);
+}
+
+template <class Kv>
+void add_values(const TileState& tile, const ChunkValues& v, Seen seen) {
+  if (seen == Seen::kBetween)
+    weigh_between<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
+  else
+    weigh_visible<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ template <>
 struct KvRows<DType::kQ8_0> {
   static constexpr bool kQuantized = true;
   static constexpr int kBytes = 1;
-  static constexpr int kScaleDims = 32;      ///< that share a scale
+  static constexpr int kScaleDims = 32;  ///< that share a scale
   static constexpr int kScaleBytes = 2;
   static constexpr int kScaleRowBytes = 32;  ///< from scales to scales of the next 32 d
   static constexpr int kDot = 4;             ///< levels in a dword
