@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ridgeline/kernels/impl/attention_tile.h"
+#include "ridgeline/kernels/impl/attention_tile_base.h"
 
 // The tiles of a Q8_0 cache: levels become floats in registers, exactly, so that a row gets
 // the bits of an F32 cache that holds what the levels stand for.
