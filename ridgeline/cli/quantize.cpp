@@ -198,6 +198,13 @@ void add_quantize(CLI::App& program, Action& action) {
                    "of that text so many tokens, in even steps; 0: all of it")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
+  command
+      ->add_option("--damping", options.method.gptq.damping,
+                   "of GPTQ: share of the Hessian's mean diagonal that is added to it")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->capture_default_str();
+  command->add_flag("!--no-act-order", options.method.gptq.act_order,
+                    "GPTQ goes through the inputs as they lie, not the most driven first");
   command->add_option("--save-imatrix", options.method.save_imatrix,
                       "file for the importance matrix that --calibration gives");
   command->add_option("--eval", options.eval_text,

@@ -13,7 +13,7 @@
 
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/quant/grid_search.h"
-#include "ridgeline/quant/half.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 namespace {
@@ -204,10 +204,10 @@ TEST_P(BlockGridTest, EveryInstructionSetFindsTheSameBits) {
       const float* weights = round % 2 == 0 ? importance.data() : nullptr;
       BlockGrid expected;
       format().fit(x.data(), weights, expected);
-      for (const GridSearches* searches : grid_searches()) {
+      for (const QuantIsa& isa : quant_isas()) {
         BlockGrid grid;
-        fit_grid(*searches, dtype(), x.data(), weights, grid);
-        EXPECT_EQ(std::memcmp(&grid, &expected, sizeof grid), 0) << from.name;
+        fit_grid(*isa.searches, dtype(), x.data(), weights, grid);
+        EXPECT_EQ(std::memcmp(&grid, &expected, sizeof grid), 0) << isa.name << " " << from.name;
       }
     }
 }

@@ -216,7 +216,7 @@ struct AffineBlock {
         least = lesser(alpha * alpha * fit.ll + 2.0f * alpha * beta * fit.l + beta * beta * fit.m.w,
                        least);
       }
-      total += least;
+      total += least + fit.error;
     }
     return total;
   }
@@ -290,12 +290,13 @@ void search_affine_block(const GridProblem& problem, GridChoice& choice) {
   WideF costs[kWide];
   for (int t = 0; t < kWide; ++t) costs[t] = block.foretold(trials, min / steps[t]);
 
-  float least = kNever;
-  for (int rank = 0; rank < Format::kTries; ++rank) {
+  float least = kNever, foretold = kNever;
+  for (int rank = 0; more_tries<Format>(rank, foretold, least); ++rank) {
     int first = 0;
     for (int t = 1; t < kWide; ++t)
       if (costs[t][least_lane(costs[t])] < costs[first][least_lane(costs[first])]) first = t;
     const int lane = least_lane(costs[first]);
+    if (rank == 0) foretold = costs[first][lane];
     float d = trials[lane], dmin = min / steps[first];
     costs[first][lane] = kNever;
     for (int round = 0; round < Format::kRounds; ++round) {

@@ -39,6 +39,14 @@ struct CodebookSteps {
     for (int c = 0; c < 15; ++c) step += v >= kStairs.middle[c] ? wide(kStairs.gap[c]) : WideF{};
     return step;
   }
+  /// The level of that step, 0 .. 15.
+  RIDGELINE_INLINE static WideI code(WideF v) {
+    constexpr Stairs kStairs;
+    WideI code{};
+#pragma GCC unroll 15
+    for (int c = 0; c < 15; ++c) code -= v >= kStairs.middle[c];
+    return code;
+  }
 };
 
 }  // namespace

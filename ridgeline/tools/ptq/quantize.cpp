@@ -8,6 +8,7 @@
 
 #include "ridgeline/format/gguf.h"
 #include "ridgeline/format/hugging_face.h"
+#include "ridgeline/format/stack_experts.h"
 #include "ridgeline/platform/mapped_file.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tools/eval.h"
@@ -59,15 +60,27 @@ Result<QuantizeJob> QuantizeJob::open(QuantizeOptions options) {
   std::error_code error;
   const bool is_folder = fs::is_directory(o.source, error);
   RIDGELINE_TRY(Checkpoint model, is_folder ? open_hugging_face(o.source) : open_gguf(o.source));
+  RIDGELINE_TRY(model, stack_experts(std::move(model)));
   job.model_ = std::make_unique<const Checkpoint>(std::move(model));
   RIDGELINE_TRY_STATUS(check_target(*job.model_, o.target));
   RIDGELINE_TRY(job.plan_, QuantizePlan::make(*job.model_, o.types, o.requantize));
   RIDGELINE_TRY_STATUS(check(o.method));
+  if (is_folder) {
+    RIDGELINE_TRY(job.described_, export_folder(*job.model_, o.source));
+  } else {
+    job.described_.metadata.assign(job.model_->metadata().begin(), job.model_->metadata().end());
+  }
   if (!o.method.calibration.text.empty()) {
     job.options_.method.calibration.threads = o.threads;
     RIDGELINE_TRY(job.calibration_, read_calibration(o.source, o.method.calibration));
   }
   return job;
+}
+
+std::vector<std::string> QuantizeJob::notes() const {
+  std::vector<std::string> all = described_.notes;
+  all.insert(all.end(), notes_.begin(), notes_.end());
+  return all;
 }
 
 Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
@@ -89,7 +102,7 @@ Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control) {
                             part_of(control, 0.0, prepared).progress,
                             control.stop};
   RIDGELINE_TRY(const std::unique_ptr<Method> method, make_method(options_.method, inputs));
-  const GgufMetadata metadata = quantized_metadata(*model_, plan_);
+  const GgufMetadata metadata = quantized_metadata(described_.metadata, plan_);
   // GPTQ says itself how far it is: tensors come in bursts.
   ConvertControl of_convert = part_of(control, prepared, 1.0);
   if (is_gptq) of_convert.progress = nullptr;

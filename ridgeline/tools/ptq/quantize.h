@@ -3,8 +3,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/model/gguf_export.h"
 #include "ridgeline/tools/ptq/convert.h"
 #include "ridgeline/tools/ptq/make_method.h"
 #include "ridgeline/tools/ptq/quantize_plan.h"
@@ -32,7 +34,8 @@ class QuantizeJob {
   const Checkpoint& model() const { return *model_; }
   const QuantizePlan& plan() const { return plan_; }
   QuantizePlan& plan() { return plan_; }
-  const std::vector<std::string>& notes() const { return notes_; }
+  /// What people should know of the new file, as sentences; all of them after run().
+  std::vector<std::string> notes() const;
 
   /// Writes the file, and measures it where there is a text. Lacks the program's version.
   Result<QuantizeReport> run(const ConvertControl& control);
@@ -46,8 +49,9 @@ class QuantizeJob {
   QuantizeOptions options_;
   std::unique_ptr<const Checkpoint> model_;  ///< stays where it is: the plan points into it
   QuantizePlan plan_;
+  GgufExport described_;  ///< without what depends on the plan
   std::optional<Calibration> calibration_;
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_;  ///< of the work
 };
 
 }  // namespace ridgeline::ptq
