@@ -163,7 +163,7 @@ Result<std::unique_ptr<DeviceBuffer>> CpuBackend::upload_floats(std::span<const 
 Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape, int group) const {
   const KvKernel* kernel = find_kv_kernel(*kernels_, shape.dtype);
   if (kernel == nullptr)
-    return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16",
+    return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16, Q8_0",
                             name(shape.dtype)));
   return CpuKvCache::block_stride(*kernel, shape) *
          static_cast<std::size_t>(shape.layers_of(group));
