@@ -73,9 +73,8 @@ void CpuBackend::gated_experts(Matrix x, const ExpertWeights& weights) {
   const CpuWeight& any_gate = cpu_weight(weights.gate, 0);
   const CpuWeight& any_up = cpu_weight(weights.up, 0);
   if (observer_ != nullptr)
-    observe_experts(x.cols, {weights.gate, weights.up}, [&](std::int64_t place) {
-      return x.data + segments_.row(place) * x.stride;
-    });
+    observe_experts(x.cols, {weights.gate, weights.up},
+                    [&](std::int64_t place) { return x.data + segments_.row(place) * x.stride; });
   const std::int64_t ffn = any_gate.rows(), width = kernels_->panel_width;
   RIDGELINE_CHECK(any_gate.cols() == x.cols && any_up.cols() == x.cols && any_up.rows() == ffn);
 
@@ -101,7 +100,7 @@ void CpuBackend::gated_experts(Matrix x, const ExpertWeights& weights) {
                              : pack(any_up.kernel().activation);
 
   const auto cut_of = [&](const Segment& s) {
-    return ProductCut::of(any_gate.panel_bytes() > any_up.panel_bytes() ? any_gate : any_up, s.rows,
+    return ProductCut::of(any_gate.read_bytes() > any_up.read_bytes() ? any_gate : any_up, s.rows,
                           kMaxBlockColumns / 2, width);
   };
   std::int64_t items = 0;
@@ -201,9 +200,9 @@ void CpuBackend::linear_by_head(Matrix x, std::span<const std::unique_ptr<Packed
   RIDGELINE_CHECK(any.cols() <= x_pitch && any.rows() <= out_pitch);
   if (observer_ != nullptr)
     for (std::int64_t h = 0; h < heads; ++h)
-      observer_->observe(x.slice_cols(h * x_pitch, any.cols()),
-                         std::array<const PackedWeight*, 1>{
-                             weights[static_cast<std::size_t>(h)].get()});
+      observer_->observe(
+          x.slice_cols(h * x_pitch, any.cols()),
+          std::array<const PackedWeight*, 1>{weights[static_cast<std::size_t>(h)].get()});
   const std::int64_t head_tiles = ceil_div(x.rows, kMaxTileRows);
   const Tiles tiles = pack_scattered(
       heads * head_tiles, any.cols(), any.kernel().activation,
