@@ -218,7 +218,7 @@ TEST_F(PackedCache, Int8HasItsOwnFile) {
   const std::string half = test::temporary_path("half.gguf");
   test::write_random_model(half, {.dtype = DType::kF16});
   const auto layout = [](ActivationPrecision activations, MatrixType type) {
-    auto backend = create_backend({.threads = 1, .activations = activations});
+    auto backend = create_backend({.threads = 1, .isa = {}, .activations = activations});
     return (*backend)->packed_layout(type);
   };
   std::map<ActivationPrecision, std::string> path;
