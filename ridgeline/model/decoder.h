@@ -40,9 +40,8 @@ class Decoder : public Model {
   /// logits are wanted of in the last one. False: no row is left.
   virtual bool forward_layer(int layer, const Batch& batch, KvCache& cache) = 0;
   /// Where a layer stands among those that were loaded.
-  std::size_t index_of(int layer) const {
-    return static_cast<std::size_t>(layer - first_layer_);
-  }
+  std::size_t index_of(int layer) const { return static_cast<std::size_t>(layer - first_layer_); }
+  int layer_at(std::size_t index) const { return first_layer_ + static_cast<int>(index); }
   bool is_last(int layer) const { return layer + 1 == config_.layers; }
 
   /// What lies before the first layer beside the tokens' embeddings, and after the last: the

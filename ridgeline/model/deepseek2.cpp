@@ -87,7 +87,7 @@ Status Deepseek2::load_layer(WeightLoader& loader, const std::string& prefix) {
   RIDGELINE_TRY(w.o,
                 loader.matrix(prefix + "attn_output.weight", hidden, heads * latent.value_dim));
   RIDGELINE_TRY(w.ffn_norm, loader.vector(prefix + "ffn_norm.weight", hidden));
-  if (c.experts.count > 0 && layers_.size() >= index_of(c.experts.dense_layers)) {
+  if (c.experts.count > 0 && layer_at(layers_.size()) >= c.experts.dense_layers) {
     RIDGELINE_TRY(w.mixture, MixtureWeights::load(loader, prefix, c));
   } else {
     RIDGELINE_TRY_STATUS(w.load_gated_ffn(loader, prefix, c));

@@ -4,6 +4,7 @@
 
 #include "ridgeline/quant/half.h"
 #include "ridgeline/quant/iq4_codebook.h"
+#include "ridgeline/quant/isa.h"
 #include "ridgeline/quant/rounding.h"
 
 namespace ridgeline {
@@ -15,28 +16,38 @@ constexpr int kScaleZero = 32;
 static_assert(kSubBlocks * iq4::kBlock == BlockIQ4_XS::kElements);
 
 void encode_block(const float* x, BlockIQ4_XS& block) {
+  const SubBlockFits& fits = row_coders().fits;
   float scales[kSubBlocks];
-  for (int s = 0; s < kSubBlocks; ++s) scales[s] = iq4::best_scale(x + s * iq4::kBlock);
+  for (int s = 0; s < kSubBlocks; ++s) scales[s] = fits.iq4_scale(x + s * iq4::kBlock);
   const float d = -rounding::signed_absmax(scales, kSubBlocks) / static_cast<float>(kScaleZero);
   const float inverse = rounding::reciprocal(d);
-  block = {};
-  block.d = f32_to_f16(d);
+  UnpackedIQ4_XS unpacked;
   for (int s = 0; s < kSubBlocks; ++s) {
     const int scale = rounding::clamp(rounding::round_half_even(inverse * scales[s]), -kScaleZero,
                                       kScaleZero - 1);
-    std::uint8_t codes[iq4::kBlock];
-    iq4::nearest_codes(x + s * iq4::kBlock, rounding::reciprocal(d * static_cast<float>(scale)),
-                       codes);
+    unpacked.scales[s] = static_cast<std::int8_t>(scale);
+    fits.iq4_codes(x + s * iq4::kBlock, rounding::reciprocal(d * static_cast<float>(scale)),
+                   unpacked.codes + s * iq4::kBlock);
+  }
+  block = pack_iq4_xs(unpacked, f32_to_f16(d));
+}
+
+}  // namespace
+
+BlockIQ4_XS pack_iq4_xs(const UnpackedIQ4_XS& from, std::uint16_t d) {
+  BlockIQ4_XS block{};
+  block.d = d;
+  for (int s = 0; s < kSubBlocks; ++s) {
+    const std::uint8_t* codes = from.codes + s * iq4::kBlock;
     for (int j = 0; j < kHalf; ++j)
       block.qs[s * kHalf + j] = static_cast<std::uint8_t>(codes[j] | codes[j + kHalf] << 4);
-    const int bits = scale + kScaleZero;
+    const int bits = from.scales[s] + kScaleZero;
     block.scales_l[s / 2] =
         static_cast<std::uint8_t>(block.scales_l[s / 2] | (bits & 15) << (s % 2 * 4));
     block.scales_h = static_cast<std::uint16_t>(block.scales_h | (bits >> 4) << (2 * s));
   }
+  return block;
 }
-
-}  // namespace
 
 UnpackedIQ4_XS unpack_iq4_xs(const BlockIQ4_XS& block) {
   UnpackedIQ4_XS out;

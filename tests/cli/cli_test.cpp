@@ -124,6 +124,44 @@ TEST_F(Cli, EvalPrintsFigures) {
   std::remove(text.c_str());
 }
 
+TEST_F(Cli, EvalAgainstABase) {
+  const std::string text = test::temporary_path("text.txt"),
+                    other = test::temporary_path("other.gguf");
+  write_file(text, std::string(300, 'a'));
+  const std::vector<std::string> arguments{"eval", "-m", model_, "--text", text, "-c", "64"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return ridgeline(more);
+  };
+  // The same file, as it is run and exactly; and twice in the same way.
+  const Outcome rounded = with({"--base", model_, "--json"});
+  ASSERT_EQ(rounded.exit_code, 0) << rounded.err;
+  const json j = json::parse(rounded.out);
+  EXPECT_EQ(j["activations"], "fast");
+  EXPECT_EQ(j["base"]["model"], model_);
+  EXPECT_EQ(j["base"]["activations"], "f32");
+  EXPECT_EQ(j["base"]["kv_type"], "f32");
+  EXPECT_GT(j["base"]["perplexity"], 0.0);
+  EXPECT_GT(j["kl"]["mean"], 0.0);
+  EXPECT_GE(j["kl"]["max"], j["kl"]["p99"]);
+  EXPECT_LE(j["top1"], 1.0);
+  EXPECT_EQ(j["positions"], 4 * 31);
+  const json same = json::parse(
+      with({"--base", model_, "--base-ctk", "f16", "--base-activations", "fast", "--json"}).out);
+  EXPECT_EQ(same["kl"]["max"], 0.0);
+  EXPECT_EQ(same["perplexity"], same["base"]["perplexity"]);
+  EXPECT_THAT(with({"--base", model_}).out,
+              AllOf(HasSubstr("base:"), HasSubstr("KL(base || model)"), HasSubstr("same top")));
+
+  test::write_random_model(other, {.vocab_size = 310});
+  expect_error(with({"--base", other}), "the base predicts 310 tokens and the model 300");
+  expect_error(with({"--base", "/no/such/file"}), "the base: /no/such/file");
+  expect_error(with({"--base", model_, "--base-ctk", "f7"}),
+               "the base: --cache-type-k f7: expected");
+  expect_usage_error(with({"--base-ctk", "f16"}), "--base");
+  for (const std::string& path : {text, other}) std::remove(path.c_str());
+}
+
 TEST_F(Cli, ThePackedCacheSaysWhatItDid) {
   const std::string folder = test::temporary_path("packed");
   const std::vector<std::string> arguments{"run", "-m", model_,   "-p", "x",

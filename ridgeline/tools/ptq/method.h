@@ -1,9 +1,10 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/tools/ptq/quantize_plan.h"
@@ -19,10 +20,13 @@ class Method {
 
   /// The next bytes of the tensor in its new type, in the order of its rows.
   using Append = std::function<Status(std::span<const std::byte>)>;
-  /// Called in the plan's order, once for each tensor that changes its type. A method may
+  /// Called in the plan's order, once for each tensor that is_rounded(). A method may
   /// compute a whole layer when it is asked for its first tensor.
   virtual Status quantize(const PlannedTensor& tensor, const Append& append,
                           TensorQuality& quality) = 0;
+
+  /// What people should know of the result: tensors that the method could not serve.
+  virtual std::vector<std::string> notes() const { return {}; }
 };
 
 }  // namespace ridgeline::ptq
