@@ -85,8 +85,9 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       ->capture_default_str();
   command
       .add_option("--activations", activations,
-                  "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact")
-      ->check(CLI::IsMember({"fast", "f32"}))
+                  "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact; int8: F16 "
+                  "and BF16 weights in 8 bits, too; llm.int8: likewise, with outliers in 16")
+      ->check(CLI::IsMember({"fast", "f32", "int8", "llm.int8"}))
       ->capture_default_str();
   command.add_option("--quantize", quantize,
                      "round F32, F16 or BF16 weights to this type as they are loaded, as q8_0");
@@ -128,7 +129,7 @@ Result<EngineOptions> EngineArguments::options() const {
   o.backend.threads = threads;
   if (const char* isa = std::getenv("RIDGELINE_ISA")) o.backend.isa = isa;
   o.backend.activations =
-      activations == "f32" ? ActivationPrecision::kExact : ActivationPrecision::kFast;
+      activation_precision_from_name(activations).value_or(ActivationPrecision::kFast);
   o.backend.pin = !no_pin;
   o.context = context;
   o.embeds = embeds;

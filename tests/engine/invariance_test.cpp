@@ -25,7 +25,9 @@ constexpr int kBlocks = 120;
 class Runner {
  public:
   Runner(const std::string& path, const BackendOptions& options, DType kv_type) {
-    auto file = ModelFile::open(path);
+    // Models of F32 have nothing that int8 treats.
+    auto file = is_int8(options.activations) ? ModelFile::open(path, {.quantize = DType::kF16})
+                                             : ModelFile::open(path);
     EXPECT_TRUE(file) << file.error().message;
     auto backend = create_backend(options);
     EXPECT_TRUE(backend) << backend.error().message;
@@ -196,6 +198,33 @@ TEST_P(Invariance, MixturesOfQuantizedExperts) {
     test::write_random_model(
         path, {.architecture = "qwen3moe", .dtype = type, .ffn_size = 256, .experts = 9});
     expect_invariant(path, {.isa = GetParam()}, DType::kF16, 100);
+    std::remove(path.c_str());
+  }
+}
+
+// Outliers are a row's own, whatever is beside it: with and without, in layers and experts.
+TEST_P(Invariance, Int8AndItsOutliers) {
+  for (const auto activations : {ActivationPrecision::kInt8, ActivationPrecision::kLlmInt8})
+    for (test::RandomModel model :
+         {test::RandomModel{.dtype = DType::kF16},
+          test::RandomModel{.architecture = "qwen3moe", .dtype = DType::kBF16, .experts = 9}}) {
+      SCOPED_TRACE(std::string(name(activations)) + " " + model.architecture);
+      const std::string path = test::temporary_path("int8.gguf");
+      model.outliers = 20;
+      test::write_random_model(path, model);
+      expect_invariant(path, {.isa = GetParam(), .activations = activations}, DType::kF16, 100);
+      std::remove(path.c_str());
+    }
+}
+
+// Latent attention multiplies by head; widths that are no multiple of 32.
+TEST_P(Invariance, Int8OfRecipes) {
+  for (const char* name : {"deepseek2-lite-old", "deepseek2", "gpt2"}) {
+    SCOPED_TRACE(name);
+    const std::string path = test::temporary_path("recipe.gguf");
+    test::write_recipe_model(path, test::read_recipe(name));
+    expect_invariant(path, {.isa = GetParam(), .activations = ActivationPrecision::kLlmInt8},
+                     DType::kF16, 100);
     std::remove(path.c_str());
   }
 }

@@ -84,30 +84,35 @@ RIDGELINE_DECLARE_PEAKS(avx512bf16)
 #undef RIDGELINE_DECLARE_PEAKS
 
 // kernels/<isa>/activations.cpp, float_products.cpp (float weights, and the exact
-// treatment of quantized ones) and integer_products.cpp.
+// treatment of quantized ones), integer_products.cpp and int8_products.cpp.
 namespace generic {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace generic
 namespace avx2 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx2
 namespace avx2vnni {
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx2vnni
 namespace avx512 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx512
 namespace avx512vnni {
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx512vnni
 namespace avx512bf16 {
 extern const ActivationKernels kActivations;  // adds kBF16
