@@ -101,7 +101,9 @@ TEST(Gptq, RoundsToNearestWhereInputsAreIndependent) {
   const auto w = random_values(kRows * kCols, 1);
   for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ8_0, DType::kIQ4_NL,
                            DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
-    auto gptq = *Gptq::prepare(identity(kCols, 3.0F), {}, *algebra, "w");
+    GptqOptions options;
+    options.refinements = 0;
+    auto gptq = *Gptq::prepare(identity(kCols, 3.0F), options, *algebra, "w");
     TensorQuality quality;
     const auto blocks = quantize(*gptq, w, kRows, type, &quality);
     std::vector<std::byte> expected(blocks.size());
@@ -224,6 +226,7 @@ TEST(Gptq, IsWhatThePaperSays) {
     const auto w = random_values(c.rows * c.cols, 12);
     GptqOptions options;
     options.act_order = c.act_order;
+    options.refinements = 0;
     const Hessian h = hessian_of(x, c.cols, *algebra);
     const std::int64_t block = c.cols % 256 == 0 ? 256 : 32;
     const PaperGptq paper(h, options, block);
@@ -261,6 +264,40 @@ TEST(Gptq, OutputsLoseLessThanByRoundingToNearest) {
     const double nearest_error =
         output_error(w, decoded(type, nearest, kRows * kCols), unseen, kCols);
     EXPECT_LT(gptq_error, 0.6 * nearest_error) << name(type);
+  }
+}
+
+TEST(Gptq, RefinementsLowerTheErrorOfEveryRow) {
+  auto algebra = make_algebra();
+  constexpr std::int64_t kRows = 19, kCols = 512;
+  auto x = correlated_inputs(900, kCols, 61);
+  const auto w = random_values(kRows * kCols, 62);
+  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ4_K, DType::kQ8_0, DType::kQ3_K,
+                           DType::kQ6_K, DType::kIQ4_NL}) {
+    std::vector<double> before;
+    for (const int refinements : {0, 1, 3}) {
+      GptqOptions options;
+      options.refinements = refinements;
+      options.damping = 1e-4;  // so that the error below is the one that falls
+      auto gptq = *Gptq::prepare(hessian_of(x, kCols, *algebra), options, *algebra, "w");
+      const auto rounded = decoded(type, quantize(*gptq, w, kRows, type), kRows * kCols);
+      std::vector<double> errors;
+      double sum = 0, sum_before = 0;
+      for (std::int64_t r = 0; r < kRows; ++r) {
+        const auto row = [&](const std::vector<float>& m) {
+          return std::vector<float>(m.begin() + r * kCols, m.begin() + (r + 1) * kCols);
+        };
+        errors.push_back(output_error(row(w), row(rounded), x, kCols));
+        sum += errors.back();
+        if (before.empty()) continue;
+        sum_before += before[static_cast<std::size_t>(r)];
+        EXPECT_LT(errors.back(), 1.001 * before[static_cast<std::size_t>(r)]) << name(type);
+      }
+      if (!before.empty()) {
+        EXPECT_LT(sum, sum_before) << name(type);
+      }
+      before = errors;
+    }
   }
 }
 
