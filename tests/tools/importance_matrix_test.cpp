@@ -154,6 +154,9 @@ TEST(ImportanceMatrix, RefusesToWriteWhatItWouldNotRead) {
   EXPECT_THAT(write_error(with({{1, 2, 3}, {1, 2}}), "e.gguf"), HasSubstr("3 sums and 2 counts"));
   EXPECT_THAT(write_error(with({{0}, {0}}), "e.dat"), HasSubstr("no text reached"));
   EXPECT_THAT(write_error(with({{1}, {1e12}}), "e.dat"), HasSubstr("write GGUF"));
+  ImportanceMatrix named;
+  named.entries()[std::string(65, 'a')] = {{1}, {1}};
+  EXPECT_THAT(write_error(named, "e.dat"), HasSubstr("a name of 65 bytes"));
   EXPECT_THAT(write_error(ImportanceMatrix(), "e.dat"), HasSubstr("no text reached"));
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 using gguf::quoted;
 
+constexpr std::size_t kDatasetBytesMax = 1 << 16;
 constexpr double kInt32Max = std::numeric_limits<std::int32_t>::max();
 
 class DatReader {
@@ -67,7 +68,6 @@ class DatReader {
   }
 
   Status read_trailer() {
-    constexpr std::size_t kDatasetBytesMax = 1 << 16;
     std::int32_t chunks = 0;
     std::string dataset;
     if (!reader_.read(chunks)) return ends_in("the number of chunks");
@@ -138,6 +138,9 @@ Status check_importance(const std::string& path, const std::string& tensor,
         fmt::format("{}: entry {} has {} sums and {} counts, expected a count for each "
                     "matrix",
                     path, quoted(tensor), sums, counts));
+  if (tensor.size() > gguf::kTensorNameBytesMax)
+    return fail(fmt::format("{}: entry {} has a name of {} bytes, expected at most {}", path,
+                            quoted(tensor), tensor.size(), gguf::kTensorNameBytesMax));
   const auto check = [&](const std::vector<double>& values, const char* what) -> Status {
     for (std::size_t i = 0; i < values.size(); ++i)
       if (!(values[i] >= 0 && values[i] <= std::numeric_limits<float>::max()))
@@ -168,6 +171,10 @@ Status write_importance_dat(const ImportanceMatrix& matrix, const std::string& p
   if (matrix.chunks < 0 || static_cast<double>(matrix.chunks) > kInt32Max)
     return fail(fmt::format("cannot write {}: {} chunks, expected a number of 32 bits", path,
                             matrix.chunks));
+  const std::string dataset = matrix.datasets.empty() ? "" : matrix.datasets.back();
+  if (dataset.size() > kDatasetBytesMax)
+    return fail(fmt::format("cannot write {}: the dataset's name has {} bytes, expected at most {}",
+                            path, dataset.size(), kDatasetBytesMax));
   DatWriter out;
   out.put(static_cast<std::int32_t>(entries));
   for (const auto& [name, entry] : matrix.entries()) {
@@ -180,7 +187,7 @@ Status write_importance_dat(const ImportanceMatrix& matrix, const std::string& p
     if (calls > 0) out.put_entry(name, entry, calls);
   }
   out.put(static_cast<std::int32_t>(matrix.chunks));
-  out.put_text(matrix.datasets.empty() ? "" : matrix.datasets.back());
+  out.put_text(dataset);
 
   RIDGELINE_TRY(AtomicFile file, AtomicFile::create(path, out.bytes().size()));
   RIDGELINE_TRY_STATUS(file.write(0, out.bytes()));
