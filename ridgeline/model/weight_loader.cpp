@@ -74,7 +74,8 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
         weights.emplace_back(),
         backend_.adopt_weight(
             tensor->dtype, rows, cols,
-            {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes), packed->owner}));
+            {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes), packed->owner,
+             packed->input_order}));
   }
   bytes_ += packed->bytes.size();
   return weights;
@@ -152,7 +153,7 @@ Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix_rows(const std::strin
     std::vector<std::byte> scratch;
     backend_.pack_rows(tensor->dtype, rows, cols, tensor->read_rows(first, rows, scratch).data(),
                        owner->data());
-    *packed = PackedBytes{{owner->data(), bytes}, owner};
+    *packed = PackedBytes{{owner->data(), bytes}, owner, tensor->input_order};
   }
   bytes_ += bytes;
   return backend_.adopt_weight(tensor->dtype, rows, cols, *std::move(packed));
