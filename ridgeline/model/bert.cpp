@@ -4,35 +4,35 @@
 
 namespace ridgeline {
 
-void Bert::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
+void Bert::embed_tokens(const Batch& batch) {
+  Decoder::embed_tokens(batch);
   if (token_types_) {
     types_.assign(batch.tokens.size(), 0);
     ops_.embed(*token_types_, types_, h_);
     ops_.add(h_, x_);
   }
   norm(x_, embedding_norm_, x_);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto& w = layers_[i];
-    const int layer = static_cast<int>(i);
-    const bool is_last = i + 1 == layers_.size();
+}
 
-    project(x_, w);
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (is_last && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
-    norm(x_, w.attention_post, x_);
+bool Bert::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& w = layers_[index_of(layer)];
 
-    if (w.gate) {
-      ops_.gated_linear(x_, *w.gate, *w.up, ffn_);
-    } else {
-      ops_.linear(x_, std::array{LinearOutput{w.up.get(), ffn_, floats(w.up_bias)}});
-      ops_.activate(ffn_, Activation::kGeluErf);
-    }
-    ops_.linear(ffn_, std::array{added(*w.down, w.down_bias)});
-    norm(x_, w.ffn_post, is_last ? h_ : x_);
+  project(x_, w);
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
+  norm(x_, w.attention_post, x_);
+
+  if (w.gate) {
+    ops_.gated_linear(x_, *w.gate, *w.up, ffn_);
+  } else {
+    ops_.linear(x_, std::array{LinearOutput{w.up.get(), ffn_, floats(w.up_bias)}});
+    ops_.activate(ffn_, Activation::kGeluErf);
   }
+  ops_.linear(ffn_, std::array{added(*w.down, w.down_bias)});
+  norm(x_, w.ffn_post, is_last(layer) ? h_ : x_);
+  return true;
 }
 
 Status Bert::load_ends(WeightLoader& loader) {

@@ -13,10 +13,12 @@ namespace ridgeline {
 class Bert final : public Decoder {
  public:
   Bert(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  void embed_tokens(const Batch& batch) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
+  void finish() override {}  // the last layer ends in a norm
   Status load_ends(WeightLoader& loader) override;
 
   struct Layer : AttentionWeights, FfnWeights {

@@ -18,24 +18,28 @@ Status Decoder::load(const Checkpoint& file, const LoadOptions& options) {
                 PackedWeights::load(file, ops_, options.packed_cache, options.progress));
   packed_cache_ = packed.report();
   WeightLoader loader(file, packed, ops_);
-  RIDGELINE_TRY(embedding_,
-                loader.matrix("token_embd.weight", config_.vocab_size, config_.hidden_size));
-  RIDGELINE_TRY_STATUS(load_positions(loader, options));
-  for (int i = 0; i < config_.layers; ++i)
+  const Part part = options.part.value_or(Part{0, config_.layers, true});
+  first_layer_ = part.first_layer;
+  if (config_.rope.dims > 0) {
+    inverse_frequencies_ = config_.rope.inverse_frequencies(max_positions(options));
+    local_inverse_frequencies_ = config_.local_rope.inverse_frequencies(max_positions(options));
+  }
+  if (part.ends) {
+    RIDGELINE_TRY(embedding_,
+                  loader.matrix("token_embd.weight", config_.vocab_size, config_.hidden_size));
+    RIDGELINE_TRY_STATUS(load_positions(loader, options));
+  }
+  for (int i = part.first_layer; i < part.end_layer; ++i)
     RIDGELINE_TRY_STATUS(load_layer(loader, fmt::format("blk.{}.", i)));
-  RIDGELINE_TRY_STATUS(load_ends(loader));
+  if (part.ends) RIDGELINE_TRY_STATUS(load_ends(loader));
   RIDGELINE_TRY_STATUS(loader.expect_all_used());
   weight_bytes_ = loader.bytes();
   return allocate_workspace(options);
 }
 
 Status Decoder::load_positions(WeightLoader& loader, const LoadOptions& options) {
+  if (config_.rope.dims > 0) return {};
   const std::int64_t context = max_positions(options);
-  if (config_.rope.dims > 0) {
-    inverse_frequencies_ = config_.rope.inverse_frequencies(context);
-    local_inverse_frequencies_ = config_.local_rope.inverse_frequencies(context);
-    return {};
-  }
   RIDGELINE_TRY(positions_,
                 loader.matrix("position_embd.weight", config_.context_length, config_.hidden_size));
   if (context > config_.context_length)
@@ -112,8 +116,35 @@ void Decoder::set_rows(std::int64_t rows) {
     m->rows = rows;
 }
 
-void Decoder::begin(const Batch& batch) {
+void Decoder::forward(const Batch& batch, KvCache& cache) {
   set_rows(batch.rows());
+  embed_tokens(batch);
+  compute_angles(batch);
+  for (int layer = 0; layer < config_.layers; ++layer)
+    if (!forward_layer(layer, batch, cache)) return;
+  finish();
+}
+
+void Decoder::embed(const Batch& batch, std::span<float> x) {
+  set_rows(batch.rows());
+  embed_tokens(batch);
+  ops_.read(x_, x);
+}
+
+void Decoder::run_layer(int layer, const Batch& batch, KvCache& cache, std::span<float> x) {
+  set_rows(batch.rows());
+  compute_angles(batch);
+  ops_.write(x, x_);
+  if (forward_layer(layer, batch, cache)) ops_.read(x_, x);
+}
+
+void Decoder::finish(const Batch& batch, std::span<const float> x) {
+  set_rows(batch.rows());
+  ops_.write(x, x_);
+  finish();
+}
+
+void Decoder::embed_tokens(const Batch& batch) {
   ops_.embed(*embedding_, batch.tokens, x_);
   if (config_.embedding_scale != 1.0F) ops_.scale(x_, config_.embedding_scale);
   if (positions_) {
@@ -124,6 +155,9 @@ void Decoder::begin(const Batch& batch) {
     ops_.embed(*positions_, position_ids_, h_);
     ops_.add(h_, x_);
   }
+}
+
+void Decoder::compute_angles(const Batch& batch) {
   const auto angles = [&](const RopeConfig& rope, std::span<const float> frequencies, Matrix out) {
     if (rope.dims > 0) ops_.rope_table(batch.slices, frequencies, rope.magnitude, out);
   };

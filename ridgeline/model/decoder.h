@@ -12,14 +12,18 @@
 
 namespace ridgeline {
 
-/// What the transformers here have in common: embedding in, head out, the activations of a
-/// step. An architecture adds its layers and forward().
+/// What the transformers here have in common: embedding in, layers, head out, the activations of
+/// a step. An architecture adds what a layer is.
 class Decoder : public Model {
  public:
   const ModelConfig& config() const final { return config_; }
   std::size_t weight_bytes() const final { return weight_bytes_; }
   std::size_t workspace_bytes() const final;
   const PackedCacheReport& packed_cache() const final { return packed_cache_; }
+  void forward(const Batch& batch, KvCache& cache) final;
+  void embed(const Batch& batch, std::span<float> x) final;
+  void run_layer(int layer, const Batch& batch, KvCache& cache, std::span<float> x) final;
+  void finish(const Batch& batch, std::span<const float> x) final;
   void hidden(std::int64_t begin, std::int64_t count, std::span<float> out) final;
   void head(std::int64_t begin, std::int64_t count, std::span<float> out) final;
 
@@ -32,6 +36,14 @@ class Decoder : public Model {
   /// Takes the tensors whose names start with `prefix` ("blk.3.").
   virtual Status load_layer(WeightLoader& loader, const std::string& prefix) = 0;
 
+  /// Takes x_ through a layer: writes its K and V to the cache, and drops the rows that no
+  /// logits are wanted of in the last one. False: no row is left.
+  virtual bool forward_layer(int layer, const Batch& batch, KvCache& cache) = 0;
+  /// Where a layer stands among those that were loaded.
+  std::size_t index_of(int layer) const { return static_cast<std::size_t>(layer - first_layer_); }
+  int layer_at(std::size_t index) const { return first_layer_ + static_cast<int>(index); }
+  bool is_last(int layer) const { return layer + 1 == config_.layers; }
+
   /// What lies before the first layer beside the tokens' embeddings, and after the last: the
   /// final norm and the head.
   virtual Status load_ends(WeightLoader& loader);
@@ -40,9 +52,8 @@ class Decoder : public Model {
   virtual Status allocate_own(std::int64_t) { return {}; }
   Result<Matrix> workspace_matrix(std::int64_t rows, std::int64_t cols, const char* what);
 
-  /// x_ = embeddings of the batch (and of its positions, where they are learned); rope_ and
-  /// local_rope_ = the angles of its positions.
-  void begin(const Batch& batch);
+  /// x_ = embeddings of the batch (and of its positions, where they are learned).
+  virtual void embed_tokens(const Batch& batch);
   /// The architecture's kind of norm; out may be x.
   void norm(Matrix x, const NormWeights& w, Matrix out);
   /// q_, k_, v_ = x times the layer's projections.
@@ -61,8 +72,8 @@ class Decoder : public Model {
   /// Drops the rows of x_, h_ and attention_ that no logits are wanted of: after the last
   /// layer's cache is written nothing else needs them. False if none is left.
   bool keep_logit_rows(const Batch& batch);
-  /// The final norm over x_.
-  void finish();
+  /// h_ = the final norm over x_.
+  virtual void finish();
 
   Backend& ops_;
   const ModelConfig config_;
@@ -91,6 +102,8 @@ class Decoder : public Model {
   Status load_positions(WeightLoader& loader, const LoadOptions& options);
   Status allocate_workspace(const LoadOptions& options);
   void set_rows(std::int64_t rows);
+  /// rope_ and local_rope_ = the angles of the batch's positions.
+  void compute_angles(const Batch& batch);
 
   std::vector<float> inverse_frequencies_, local_inverse_frequencies_;
   std::vector<std::int32_t> position_ids_;     ///< of a batch, where positions are learned
@@ -99,6 +112,7 @@ class Decoder : public Model {
   NormWeights final_norm_;
   std::vector<std::unique_ptr<DeviceBuffer>> workspace_;
   Matrix logits_;  ///< [max_logit_rows][vocab_size]
+  int first_layer_ = 0;
   std::size_t weight_bytes_ = 0;
   PackedCacheReport packed_cache_;
 };

@@ -4,29 +4,25 @@
 
 namespace ridgeline {
 
-void Deepseek2::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool Deepseek2::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const Layer& w = layers_[index_of(layer)];
 
-    ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
-    project(w);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    const Matrix values = values_.first_rows(x_.rows);
-    ops_.linear_by_head(attention_, w.heads.v, values);
-    ops_.linear(values, std::array{added(*w.o)});
+  ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
+  project(w);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  const Matrix values = values_.first_rows(x_.rows);
+  ops_.linear_by_head(attention_, w.heads.v, values);
+  ops_.linear(values, std::array{added(*w.o)});
 
-    ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
-    if (w.mixture) {
-      mixture_.add(h_, *w.mixture, x_);
-      continue;
-    }
-    ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
-    ops_.linear(ffn_, std::array{added(*w.down)});
+  ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+  if (w.mixture) {
+    mixture_.add(h_, *w.mixture, x_);
+    return true;
   }
-  finish();
+  ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
+  ops_.linear(ffn_, std::array{added(*w.down)});
+  return true;
 }
 
 void Deepseek2::project(const Layer& w) {
@@ -91,7 +87,7 @@ Status Deepseek2::load_layer(WeightLoader& loader, const std::string& prefix) {
   RIDGELINE_TRY(w.o,
                 loader.matrix(prefix + "attn_output.weight", hidden, heads * latent.value_dim));
   RIDGELINE_TRY(w.ffn_norm, loader.vector(prefix + "ffn_norm.weight", hidden));
-  if (c.experts.count > 0 && layers_.size() >= static_cast<std::size_t>(c.experts.dense_layers)) {
+  if (c.experts.count > 0 && layer_at(layers_.size()) >= c.experts.dense_layers) {
     RIDGELINE_TRY(w.mixture, MixtureWeights::load(loader, prefix, c));
   } else {
     RIDGELINE_TRY_STATUS(w.load_gated_ffn(loader, prefix, c));

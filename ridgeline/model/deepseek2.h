@@ -17,10 +17,10 @@ namespace ridgeline {
 class Deepseek2 final : public Decoder {
  public:
   Deepseek2(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
   Status allocate_own(std::int64_t max_rows) override;
 
   struct Layer : GatedFfnWeights {

@@ -4,24 +4,20 @@
 
 namespace ridgeline {
 
-void Gemma::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool Gemma::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& w = layers_[index_of(layer)];
 
-    ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
-    project(h_, w);
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
+  ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
+  project(h_, w);
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
-    ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
-    ops_.gated_linear(h_, *w.gate, *w.up, ffn_, Activation::kGeluTanh);
-    ops_.linear(ffn_, std::array{added(*w.down)});
-  }
-  finish();
+  ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+  ops_.gated_linear(h_, *w.gate, *w.up, ffn_, Activation::kGeluTanh);
+  ops_.linear(ffn_, std::array{added(*w.down)});
+  return true;
 }
 
 Status Gemma::load_layer(WeightLoader& loader, const std::string& prefix) {

@@ -4,34 +4,30 @@
 
 namespace ridgeline {
 
-void Gemma2::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool Gemma2::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& w = layers_[index_of(layer)];
 
-    norm(x_, w.attention_norm, h_);
-    project(h_, w);
-    if (w.q_norm.weight) {
-      const Matrix q_heads = q_.split_heads(config_.num_heads);
-      const Matrix k_heads = k_.split_heads(config_.num_kv_heads);
-      norm(q_heads, w.q_norm, q_heads);
-      norm(k_heads, w.k_norm, k_heads);
-    }
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{LinearOutput{w.o.get(), h_, floats(w.o_bias)}});
-    norm(h_, w.attention_post, h_);
-    ops_.add(h_, x_);
-
-    norm(x_, w.ffn_norm, h_);
-    ops_.gated_linear(h_, *w.gate, *w.up, ffn_, Activation::kGeluTanh);
-    ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), h_}});
-    norm(h_, w.ffn_post, h_);
-    ops_.add(h_, x_);
+  norm(x_, w.attention_norm, h_);
+  project(h_, w);
+  if (w.q_norm.weight) {
+    const Matrix q_heads = q_.split_heads(config_.num_heads);
+    const Matrix k_heads = k_.split_heads(config_.num_kv_heads);
+    norm(q_heads, w.q_norm, q_heads);
+    norm(k_heads, w.k_norm, k_heads);
   }
-  finish();
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{LinearOutput{w.o.get(), h_, floats(w.o_bias)}});
+  norm(h_, w.attention_post, h_);
+  ops_.add(h_, x_);
+
+  norm(x_, w.ffn_norm, h_);
+  ops_.gated_linear(h_, *w.gate, *w.up, ffn_, Activation::kGeluTanh);
+  ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), h_}});
+  norm(h_, w.ffn_post, h_);
+  ops_.add(h_, x_);
+  return true;
 }
 
 Status Gemma2::load_layer(WeightLoader& loader, const std::string& prefix) {

@@ -13,10 +13,10 @@ namespace ridgeline {
 class Gemma2 final : public Decoder {
  public:
   Gemma2(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
 
   struct Layer : AttentionWeights, GatedFfnWeights {
     NormWeights attention_norm, attention_post, ffn_norm, ffn_post;  ///< [hidden]

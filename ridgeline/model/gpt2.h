@@ -12,10 +12,10 @@ namespace ridgeline {
 class Gpt2 final : public Decoder {
  public:
   Gpt2(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
 
   struct Layer : AttentionWeights, FfnWeights {
     NormWeights attention_norm, ffn_norm;  ///< [hidden]

@@ -4,23 +4,19 @@
 
 namespace ridgeline {
 
-void GptOss::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool GptOss::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const Layer& w = layers_[index_of(layer)];
 
-    ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
-    project(h_, w);
-    rotate(layer);
-    attend(batch, cache, layer, floats(w.sinks));
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
+  ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
+  project(h_, w);
+  rotate(layer);
+  attend(batch, cache, layer, floats(w.sinks));
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
-    ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
-    mixture_.add(h_, w.mixture, x_);
-  }
-  finish();
+  ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+  mixture_.add(h_, w.mixture, x_);
+  return true;
 }
 
 Status GptOss::load_layer(WeightLoader& loader, const std::string& prefix) {

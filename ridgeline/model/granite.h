@@ -11,10 +11,10 @@ namespace ridgeline {
 class Granite final : public Decoder {
  public:
   Granite(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
 
   std::vector<LayerWeights> layers_;
 };

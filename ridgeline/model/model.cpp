@@ -40,10 +40,15 @@ std::unique_ptr<Decoder> make_decoder(ModelConfig config, Backend& backend) {
 
 Result<std::unique_ptr<Model>> Model::load(const ModelFile& file, Backend& backend,
                                            const LoadOptions& options) {
-  RIDGELINE_CHECK(options.max_batch_rows > 0 && options.max_logit_rows > 0);
   RIDGELINE_TRY(ModelConfig config, file.config());
+  return load(file.checkpoint(), std::move(config), backend, options);
+}
+
+Result<std::unique_ptr<Model>> Model::load(const Checkpoint& file, ModelConfig config,
+                                           Backend& backend, const LoadOptions& options) {
+  RIDGELINE_CHECK(options.max_batch_rows > 0 && options.max_logit_rows > 0);
   std::unique_ptr<Decoder> model = make_decoder(std::move(config), backend);
-  RIDGELINE_TRY_STATUS(model->load(file.checkpoint(), options));
+  RIDGELINE_TRY_STATUS(model->load(file, options));
   return model;
 }
 

@@ -4,28 +4,24 @@
 
 namespace ridgeline {
 
-void Olmo2::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool Olmo2::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& w = layers_[index_of(layer)];
 
-    project(x_, w);
-    norm(q_, w.q_norm, q_);
-    norm(k_, w.k_norm, k_);
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{LinearOutput{w.o.get(), h_, floats(w.o_bias)}});
-    norm(h_, w.attention_post, h_);
-    ops_.add(h_, x_);
+  project(x_, w);
+  norm(q_, w.q_norm, q_);
+  norm(k_, w.k_norm, k_);
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{LinearOutput{w.o.get(), h_, floats(w.o_bias)}});
+  norm(h_, w.attention_post, h_);
+  ops_.add(h_, x_);
 
-    ops_.gated_linear(x_, *w.gate, *w.up, ffn_);
-    ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), h_}});
-    norm(h_, w.ffn_post, h_);
-    ops_.add(h_, x_);
-  }
-  finish();
+  ops_.gated_linear(x_, *w.gate, *w.up, ffn_);
+  ops_.linear(ffn_, std::array{LinearOutput{w.down.get(), h_}});
+  norm(h_, w.ffn_post, h_);
+  ops_.add(h_, x_);
+  return true;
 }
 
 Status Olmo2::load_layer(WeightLoader& loader, const std::string& prefix) {

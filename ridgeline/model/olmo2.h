@@ -11,10 +11,10 @@ namespace ridgeline {
 class Olmo2 final : public Decoder {
  public:
   Olmo2(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
 
   struct Layer : AttentionWeights, GatedFfnWeights {
     NormWeights q_norm, k_norm;            ///< [heads * head_dim], [kv_heads * head_dim]

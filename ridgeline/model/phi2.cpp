@@ -4,24 +4,20 @@
 
 namespace ridgeline {
 
-void Phi2::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto& w = layers_[i];
-    const int layer = static_cast<int>(i);
+bool Phi2::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& w = layers_[index_of(layer)];
 
-    norm(x_, w.norm, h_);
-    project(h_, w);
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
+  norm(x_, w.norm, h_);
+  project(h_, w);
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
-    ops_.linear(h_, std::array{LinearOutput{w.up.get(), ffn_, floats(w.up_bias)}});
-    ops_.activate(ffn_, Activation::kGeluTanh);
-    ops_.linear(ffn_, std::array{added(*w.down, w.down_bias)});
-  }
-  finish();
+  ops_.linear(h_, std::array{LinearOutput{w.up.get(), ffn_, floats(w.up_bias)}});
+  ops_.activate(ffn_, Activation::kGeluTanh);
+  ops_.linear(ffn_, std::array{added(*w.down, w.down_bias)});
+  return true;
 }
 
 Status Phi2::load_layer(WeightLoader& loader, const std::string& prefix) {

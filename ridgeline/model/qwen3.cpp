@@ -4,32 +4,28 @@
 
 namespace ridgeline {
 
-void Qwen3::forward(const Batch& batch, KvCache& cache) {
-  begin(batch);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const LayerWeights& w = layers_[i].common;
-    const int layer = static_cast<int>(i);
+bool Qwen3::forward_layer(int layer, const Batch& batch, KvCache& cache) {
+  const auto& [w, q_norm, k_norm] = layers_[index_of(layer)];
 
-    ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
-    project(h_, w);
-    const Matrix q_heads = q_.split_heads(config_.num_heads);
-    const Matrix k_heads = k_.split_heads(config_.num_kv_heads);
-    ops_.rms_norm(q_heads, floats(layers_[i].q_norm), config_.rms_norm_eps, q_heads);
-    ops_.rms_norm(k_heads, floats(layers_[i].k_norm), config_.rms_norm_eps, k_heads);
-    rotate(layer);
-    attend(batch, cache, layer);
-    if (i + 1 == layers_.size() && !keep_logit_rows(batch)) return;
-    ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
+  ops_.rms_norm(x_, floats(w.attention_norm), config_.rms_norm_eps, h_);
+  project(h_, w);
+  const Matrix q_heads = q_.split_heads(config_.num_heads);
+  const Matrix k_heads = k_.split_heads(config_.num_kv_heads);
+  ops_.rms_norm(q_heads, floats(q_norm), config_.rms_norm_eps, q_heads);
+  ops_.rms_norm(k_heads, floats(k_norm), config_.rms_norm_eps, k_heads);
+  rotate(layer);
+  attend(batch, cache, layer);
+  if (is_last(layer) && !keep_logit_rows(batch)) return false;
+  ops_.linear(attention_, std::array{added(*w.o, w.o_bias)});
 
-    ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
-    if (w.mixture) {
-      mixture_.add(h_, *w.mixture, x_);
-      continue;
-    }
-    ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
-    ops_.linear(ffn_, std::array{added(*w.down)});
+  ops_.rms_norm(x_, floats(w.ffn_norm), config_.rms_norm_eps, h_);
+  if (w.mixture) {
+    mixture_.add(h_, *w.mixture, x_);
+    return true;
   }
-  finish();
+  ops_.gated_linear(h_, *w.gate, *w.up, ffn_);
+  ops_.linear(ffn_, std::array{added(*w.down)});
+  return true;
 }
 
 Status Qwen3::load_layer(WeightLoader& loader, const std::string& prefix) {

@@ -12,10 +12,10 @@ namespace ridgeline {
 class Qwen3 final : public Decoder {
  public:
   Qwen3(ModelConfig config, Backend& backend) : Decoder(std::move(config), backend) {}
-  void forward(const Batch& batch, KvCache& cache) override;
 
  private:
   Status load_layer(WeightLoader& loader, const std::string& prefix) override;
+  bool forward_layer(int layer, const Batch& batch, KvCache& cache) override;
 
   struct Layer {
     LayerWeights common;

@@ -76,6 +76,8 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
             tensor->dtype, rows, cols,
             {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes), packed->owner,
              packed->input_order}));
+    const bool two_in_one = matrices_in(*tensor) > tensor->shape.front() && matrices > 1;
+    weights.back()->origin = {name, two_in_one ? i / 2 : i, two_in_one ? i % 2 * rows : 0};
   }
   bytes_ += packed->bytes.size();
   return weights;
@@ -156,7 +158,9 @@ Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix_rows(const std::strin
     *packed = PackedBytes{{owner->data(), bytes}, owner, tensor->input_order};
   }
   bytes_ += bytes;
-  return backend_.adopt_weight(tensor->dtype, rows, cols, *std::move(packed));
+  RIDGELINE_TRY(auto weight, backend_.adopt_weight(tensor->dtype, rows, cols, *std::move(packed)));
+  weight->origin = {name, 0, first};
+  return weight;
 }
 
 Result<std::unique_ptr<DeviceBuffer>> WeightLoader::vector(const std::string& name,

@@ -31,6 +31,22 @@ class PackedWeight {
   virtual std::int64_t rows() const = 0;
   virtual std::int64_t cols() const = 0;
   virtual std::size_t bytes() const = 0;
+
+  /// Which rows of the file these are; kept for people and observers.
+  struct Origin {
+    std::string tensor;
+    std::int64_t matrix = 0;     ///< of a stack
+    std::int64_t first_row = 0;  ///< of that matrix
+  } origin{};
+};
+
+/// Sees the inputs of matrix products, for calibration. It is called before each product, from
+/// the thread that computes, with rows that it may read until it returns.
+class LinearObserver {
+ public:
+  virtual ~LinearObserver() = default;
+  /// x [rows][cols of weight]. Products that share their input share one call.
+  virtual void observe(Matrix x, std::span<const PackedWeight* const> weights) = 0;
 };
 
 /// A matrix in a device's layout in the host's memory, 64-byte aligned, what keeps it
@@ -195,6 +211,8 @@ class Backend {
   virtual std::size_t workspace_bytes() const = 0;
 
   // ---- at every step ----
+  /// Watches products from now on; null: nobody does. Costs nothing then.
+  virtual void set_observer(LinearObserver* observer) = 0;
   /// out[i] = row tokens[i] of the table.
   virtual void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
                      Matrix out) = 0;
@@ -250,6 +268,8 @@ class Backend {
   virtual void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) = 0;
   /// Copies a matrix to the host, rows one after the other.
   virtual void read(Matrix x, std::span<float> out) = 0;
+  /// Copies rows from the host to a matrix.
+  virtual void write(std::span<const float> from, Matrix x) = 0;
 };
 
 /// Errors: an instruction set that is unknown or that this CPU lacks; too many threads.

@@ -103,6 +103,7 @@ class CpuBackend final : public Backend {
   Status reserve(const Limits& limits) override;
   std::size_t workspace_bytes() const override;
 
+  void set_observer(LinearObserver* observer) override { observer_ = observer; }
   void embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) override;
   void rms_norm(Matrix x, const float* weight, float eps, Matrix out) override;
   void layer_norm(Matrix x, const float* weight, const float* bias, float eps, Matrix out) override;
@@ -129,6 +130,7 @@ class CpuBackend final : public Backend {
   void copy_heads(Matrix x, Matrix out, int heads, std::int64_t width) override;
   void gather_rows(Matrix x, std::span<const std::int32_t> rows, Matrix out) override;
   void read(Matrix x, std::span<float> out) override;
+  void write(std::span<const float> from, Matrix x) override;
 
   ThreadPool& pool() { return pool_; }
   const KernelTable& kernels() const { return *kernels_; }
@@ -155,12 +157,17 @@ class CpuBackend final : public Backend {
   template <class RowsOf, class RowAt>
   Tiles pack_scattered(std::int64_t tiles, std::int64_t cols, ActivationFormat format,
                        RowsOf&& rows_of, RowAt&& row_at);
+  /// Shows the observer each expert's rows: of x, or of what the gated products made of them.
+  template <class RowAt>
+  void observe_experts(std::int64_t cols, std::initializer_list<ExpertMatrices> matrices,
+                       RowAt&& row_at);
   void gated_experts(Matrix x, const ExpertWeights& weights);
   void down_experts(const ExpertWeights& weights, Matrix out);
   void attend_whole(const SpanWork& work, std::span<float> scratch) const;
 
   const KernelTable* kernels_;
   ActivationPrecision activations_;
+  LinearObserver* observer_ = nullptr;
   ThreadPool pool_;
 
   // Workspace, taken once in reserve().

@@ -125,4 +125,10 @@ void CpuBackend::read(Matrix x, std::span<float> out) {
     std::copy_n(x.data + r * x.stride, x.cols, out.data() + r * x.cols);
 }
 
+void CpuBackend::write(std::span<const float> from, Matrix x) {
+  RIDGELINE_CHECK(static_cast<std::int64_t>(from.size()) == x.rows * x.cols);
+  for (std::int64_t r = 0; r < x.rows; ++r)
+    std::copy_n(from.data() + r * x.cols, x.cols, x.data + r * x.stride);
+}
+
 }  // namespace ridgeline

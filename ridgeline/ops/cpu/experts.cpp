@@ -54,9 +54,27 @@ void CpuBackend::experts(Matrix x, const ExpertChoice& choice, const ExpertWeigh
   down_experts(weights, out);
 }
 
+template <class RowAt>
+void CpuBackend::observe_experts(std::int64_t cols, std::initializer_list<ExpertMatrices> matrices,
+                                 RowAt&& row_at) {
+  std::vector<float> gathered;
+  std::vector<const PackedWeight*> weights;
+  for (const Segment& s : segments_.all()) {
+    gathered.resize(static_cast<std::size_t>(s.rows * cols));
+    for (std::int64_t r = 0; r < s.rows; ++r)
+      std::copy_n(row_at(s.begin + r), cols, gathered.data() + r * cols);
+    weights.clear();
+    for (const ExpertMatrices& m : matrices) weights.push_back(m[s.expert].get());
+    observer_->observe({gathered.data(), s.rows, cols, cols}, weights);
+  }
+}
+
 void CpuBackend::gated_experts(Matrix x, const ExpertWeights& weights) {
   const CpuWeight& any_gate = cpu_weight(weights.gate, 0);
   const CpuWeight& any_up = cpu_weight(weights.up, 0);
+  if (observer_ != nullptr)
+    observe_experts(x.cols, {weights.gate, weights.up},
+                    [&](std::int64_t place) { return x.data + segments_.row(place) * x.stride; });
   const std::int64_t ffn = any_gate.rows(), width = kernels_->panel_width;
   RIDGELINE_CHECK(any_gate.cols() == x.cols && any_up.cols() == x.cols && any_up.rows() == ffn);
 
@@ -127,6 +145,8 @@ void CpuBackend::down_experts(const ExpertWeights& weights, Matrix out) {
   const std::int64_t ffn = any.cols(), width = kernels_->panel_width;
   RIDGELINE_CHECK(any.rows() == out.cols);
   const auto* const hidden = reinterpret_cast<const float*>(expert_hidden_.data());
+  if (observer_ != nullptr)
+    observe_experts(ffn, {weights.down}, [&](std::int64_t place) { return hidden + place * ffn; });
   const Tiles tiles = pack_scattered(
       segments_.tiles(), ffn, any.kernel().activation,
       [&](std::int64_t tile) {
@@ -178,6 +198,11 @@ void CpuBackend::linear_by_head(Matrix x, std::span<const std::unique_ptr<Packed
   const std::int64_t x_pitch = x.cols / heads, out_pitch = out.cols / heads;
   const std::int64_t width = kernels_->panel_width;
   RIDGELINE_CHECK(any.cols() <= x_pitch && any.rows() <= out_pitch);
+  if (observer_ != nullptr)
+    for (std::int64_t h = 0; h < heads; ++h)
+      observer_->observe(
+          x.slice_cols(h * x_pitch, any.cols()),
+          std::array<const PackedWeight*, 1>{weights[static_cast<std::size_t>(h)].get()});
   const std::int64_t head_tiles = ceil_div(x.rows, kMaxTileRows);
   const Tiles tiles = pack_scattered(
       heads * head_tiles, any.cols(), any.kernel().activation,

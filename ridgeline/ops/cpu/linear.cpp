@@ -77,6 +77,11 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
 
 void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
   RIDGELINE_CHECK(outputs.size() <= kMaxOutputs);
+  if (observer_ != nullptr) {
+    std::array<const PackedWeight*, kMaxOutputs> weights;
+    for (std::size_t i = 0; i < outputs.size(); ++i) weights[i] = outputs[i].weight;
+    observer_->observe(x, std::span(weights).first(outputs.size()));
+  }
   std::array<Tiles, 4> packed;  // by ActivationFormat
   std::array<ProductCut, kMaxOutputs> cuts;
   const std::int64_t width = kernels_->panel_width;
@@ -135,6 +140,7 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
   const auto& weight_gate = static_cast<const CpuWeight&>(gate);
   const auto& weight_up = static_cast<const CpuWeight&>(up);
   RIDGELINE_CHECK(gate.rows() == up.rows() && gate.cols() == up.cols() && gate.cols() == x.cols);
+  if (observer_ != nullptr) observer_->observe(x, std::array{&gate, &up});
   const std::int64_t width = kernels_->panel_width;
   const Tiles tiles_gate = pack_activations(x, weight_gate.kernel().activation);
   const Tiles tiles_up = weight_up.kernel().activation == weight_gate.kernel().activation

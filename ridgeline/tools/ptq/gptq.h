@@ -30,8 +30,8 @@ class Gptq {
 
   /// w [rows][cols] to blocks of `type` (which has a grid_format(), and whose block divides
   /// cols), one row after the other at `out`, on all threads.
-  virtual Status quantize(std::span<const float> w, std::int64_t rows, DType type,
-                          std::byte* out, TensorQuality& quality) = 0;
+  virtual Status quantize(std::span<const float> w, std::int64_t rows, DType type, std::byte* out,
+                          TensorQuality& quality) = 0;
   /// Mean squares of the inputs, [cols]: the importance matrix' row.
   virtual std::span<const float> importance() const = 0;
 };

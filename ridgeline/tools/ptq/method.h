@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/tools/ptq/quantize_plan.h"
@@ -23,6 +25,8 @@ class Method {
   /// compute a whole layer when it is asked for its first tensor.
   virtual Status quantize(const PlannedTensor& tensor, const Append& append,
                           TensorQuality& quality) = 0;
+  /// What people should know of how it went, in sentences.
+  virtual std::vector<std::string> notes() const { return {}; }
 };
 
 }  // namespace ridgeline::ptq

@@ -15,8 +15,8 @@ namespace ridgeline::ptq {
 /// A tensor of the file to be written.
 struct PlannedTensor {
   const TensorView* source;
-  DType type;       ///< in the new file
-  int layer = -1;   ///< that it belongs to; -1: none
+  DType type;      ///< in the new file
+  int layer = -1;  ///< that it belongs to; -1: none
 
   bool changes() const { return source->dtype != type; }
   std::size_t bytes() const;  ///< in the new file

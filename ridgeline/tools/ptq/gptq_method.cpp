@@ -1,0 +1,188 @@
+#include "ridgeline/tools/ptq/gptq_method.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ridgeline/model/pack_plan.h"
+#include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/block_grid.h"
+#include "ridgeline/tools/ptq/hessian_observer.h"
+
+namespace ridgeline::ptq {
+namespace {
+
+// How a layer's time divides, about: its pass, Hessians among it; factors and rounding; the pass
+// of the quantized layer.
+constexpr double kAfterPass = 0.6, kAfterRounding = 0.8;
+
+TensorView as_view(const PlannedTensor& tensor, std::span<const std::byte> blocks) {
+  TensorView view;
+  view.name = tensor.source->name;
+  view.dtype = tensor.type;
+  view.shape = tensor.source->shape;
+  view.data = blocks.data();
+  view.bytes = blocks.size();
+  return view;
+}
+
+/// Rows [first, first + count) as floats.
+void read_floats(const TensorView& source, std::int64_t first, std::int64_t count,
+                 ThreadPool& threads, std::vector<float>& out) {
+  const std::int64_t cols = source.cols();
+  out.resize(static_cast<std::size_t>(count * cols));
+  constexpr std::int64_t kRows = 64;
+  threads.parallel_for((count + kRows - 1) / kRows, [&](std::int64_t i, int) {
+    std::vector<std::byte> scratch;
+    const std::int64_t begin = i * kRows, rows = std::min(kRows, count - begin);
+    decode(source.dtype, source.read_rows(first + begin, rows, scratch).data(), rows * cols,
+           out.data() + begin * cols);
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GptqMethod>> GptqMethod::make(const Checkpoint& model,
+                                                     const QuantizePlan& plan,
+                                                     std::unique_ptr<LayerwisePass> pass,
+                                                     std::unique_ptr<LinearAlgebra> algebra,
+                                                     Options options) {
+  return std::unique_ptr<GptqMethod>(
+      new GptqMethod(model, plan, std::move(pass), std::move(algebra), std::move(options)));
+}
+
+GptqMethod::GptqMethod(const Checkpoint& model, const QuantizePlan& plan,
+                       std::unique_ptr<LayerwisePass> pass, std::unique_ptr<LinearAlgebra> algebra,
+                       Options options)
+    : model_(model),
+      plan_(plan),
+      pass_(std::move(pass)),
+      algebra_(std::move(algebra)),
+      options_(std::move(options)) {}
+
+bool GptqMethod::is_head(const PlannedTensor& tensor) const {
+  return tensor.source->name ==
+         (model_.tensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight");
+}
+
+Status GptqMethod::quantize(const PlannedTensor& tensor, const Append& append,
+                            TensorQuality& quality) {
+  const std::string& name = tensor.source->name;
+  if (!ready_.contains(name)) {
+    const bool has_grid = grid_format(tensor.type) != nullptr;
+    if (tensor.layer >= 0) RIDGELINE_TRY_STATUS(compute_until(tensor.layer + 1));
+    if (tensor.layer < 0 && has_grid && is_head(tensor) && !pass_->config().is_encoder)
+      RIDGELINE_TRY_STATUS(compute_head(tensor));
+    if (!ready_.contains(name)) RIDGELINE_TRY_STATUS(round_by_weights(tensor, ready_[name]));
+  }
+  const auto blocks = ready_.extract(name);
+  quality = blocks.mapped().quality;
+  return append(blocks.mapped().bytes);
+}
+
+void GptqMethod::report(double within_layer) {
+  if (options_.progress)
+    options_.progress((layers_done_ + within_layer) / (pass_->config().layers + 1));
+}
+
+Status GptqMethod::compute_until(int layer) {
+  while (layers_done_ < layer) {
+    RIDGELINE_TRY_STATUS(compute_layer(layers_done_));
+    ++layers_done_;
+  }
+  return {};
+}
+
+Status GptqMethod::compute_layer(int layer) {
+  std::map<std::string, const PlannedTensor*, std::less<>> wanted;
+  HessianObserver observer(*algebra_);
+  for (const PlannedTensor& t : plan_.tensors()) {
+    if (t.layer != layer || !t.changes()) continue;
+    wanted[t.source->name] = &t;
+    if (grid_format(t.type) != nullptr && matrices_in(*t.source) > 0)
+      observer.expect(t.source->name);
+  }
+  using Output = LayerwisePass::Output;
+  if (wanted.empty()) return pass_->run(layer, {}, nullptr, Output::kKeep);
+
+  RIDGELINE_TRY_STATUS(pass_->run(layer, {}, &observer, Output::kDrop));
+  report(kAfterPass);
+  const auto solve = [&](Hessian hessian, const std::vector<std::string>& tensors) -> Status {
+    auto solver = Gptq::prepare(std::move(hessian), options_.gptq, *algebra_, tensors.front());
+    if (!solver) {
+      notes_.push_back(solver.error().message);
+      return {};  // they are rounded below
+    }
+    for (const std::string& name : tensors)
+      RIDGELINE_TRY_STATUS(round(*wanted.at(name), **solver, ready_[name]));
+    return {};
+  };
+  RIDGELINE_TRY_STATUS(observer.consume(solve));
+  LayerwisePass::Replacements replacements;
+  for (const auto& [name, tensor] : wanted) {
+    if (!ready_.contains(name)) RIDGELINE_TRY_STATUS(round_by_weights(*tensor, ready_[name]));
+    replacements.emplace(name, as_view(*tensor, ready_[name].bytes));
+  }
+  report(kAfterRounding);
+  return pass_->run(layer, replacements, nullptr, Output::kKeep);
+}
+
+Status GptqMethod::compute_head(const PlannedTensor& head) {
+  RIDGELINE_TRY_STATUS(compute_until(pass_->config().layers));
+  RIDGELINE_TRY(Hessian hessian, Hessian::make(pass_->config().hidden_size));
+  RIDGELINE_TRY_STATUS(
+      pass_->finish([&](Matrix rows) { return algebra_->add_outer_products(rows, hessian); }));
+  algebra_->finish(hessian);
+  auto solver = Gptq::prepare(std::move(hessian), options_.gptq, *algebra_, head.source->name);
+  if (!solver) {
+    notes_.push_back(solver.error().message);
+    return {};
+  }
+  return round(head, **solver, ready_[head.source->name]);
+}
+
+Status GptqMethod::round(const PlannedTensor& tensor, Gptq& solver, Blocks& out) {
+  const TensorView& source = *tensor.source;
+  const std::int64_t matrices = std::max<std::int64_t>(1, matrices_in(source));
+  const std::int64_t rows = source.rows() / matrices;
+  const std::size_t bytes = row_bytes(tensor.type, source.cols()) * static_cast<std::size_t>(rows);
+  out.bytes.resize(bytes * static_cast<std::size_t>(matrices));
+  std::vector<float> weights;
+  for (std::int64_t m = 0; m < matrices; ++m) {
+    read_floats(source, m * rows, rows, algebra_->threads(), weights);
+    RIDGELINE_TRY_STATUS(solver.quantize(weights, rows, tensor.type,
+                                         out.bytes.data() + static_cast<std::size_t>(m) * bytes,
+                                         out.quality));
+  }
+  model_.release(source);
+  return {};
+}
+
+Status GptqMethod::round_by_weights(const PlannedTensor& tensor, Blocks& out) {
+  const TensorView& source = *tensor.source;
+  const std::int64_t cols = source.cols(), rows = source.rows();
+  const std::size_t stride = row_bytes(tensor.type, cols);
+  out.bytes.resize(stride * static_cast<std::size_t>(rows));
+  constexpr std::int64_t kRows = 1024;
+  std::vector<float> weights, decoded;
+  for (std::int64_t first = 0; first < rows; first += kRows) {
+    const std::int64_t count = std::min(kRows, rows - first);
+    read_floats(source, first, count, algebra_->threads(), weights);
+    decoded.resize(weights.size());
+    algebra_->threads().parallel_for(count, [&](std::int64_t r, int) {
+      std::byte* const to = out.bytes.data() + static_cast<std::size_t>(first + r) * stride;
+      const float* const from = weights.data() + r * cols;
+      if (grid_format(tensor.type) != nullptr)
+        encode_weighted(tensor.type, from, nullptr, cols, to);
+      else
+        encode(tensor.type, from, cols, to);
+      decode(tensor.type, to, cols, decoded.data() + r * cols);
+    });
+    out.quality.add(weights, decoded);
+  }
+  model_.release(source);
+  return {};
+}
+
+}  // namespace ridgeline::ptq
