@@ -19,6 +19,7 @@ void add_tokenize(CLI::App& program, Action& action);
 void add_embed(CLI::App& program, Action& action);
 void add_template(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
+void add_quantize(CLI::App& program, Action& action);
 void add_pull(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 

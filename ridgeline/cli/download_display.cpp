@@ -7,20 +7,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "ridgeline/cli/progress.h"
 #include "ridgeline/tools/hub/choose_files.h"
 
 namespace ridgeline::cli {
 namespace {
 
 constexpr std::chrono::seconds kRateWindow{5};
-
-/// "0:07", "12:30", "2:03:00"
-std::string duration_text(double seconds) {
-  if (!(seconds < 1e7)) return "?";
-  const auto s = static_cast<long>(std::ceil(seconds));
-  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
-  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
-}
 
 std::string rate_text(double bytes_per_second) {
   return hub::size_text(static_cast<std::uint64_t>(bytes_per_second)) + "/s";

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_embed(program, action);
   ridgeline::cli::add_template(program, action);
   ridgeline::cli::add_eval(program, action);
+  ridgeline::cli::add_quantize(program, action);
   ridgeline::cli::add_pull(program, action);
   ridgeline::cli::add_bench(program, action);
 

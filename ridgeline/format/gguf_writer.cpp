@@ -1,14 +1,11 @@
 #include "ridgeline/format/gguf_writer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <bit>
-#include <cerrno>
 #include <limits>
 #include <set>
 #include <string_view>
-#include <system_error>
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/format/gguf_layout.h"
@@ -201,33 +198,32 @@ Result<GgufWriter> GgufWriter::create(const std::string& path, const GgufMetadat
   RIDGELINE_TRY_STATUS(header.write(metadata, tensors));
 
   GgufWriter writer;
-  writer.path_ = path;
-  const std::string temporary = fmt::format("{}.{}.partial", path, ::getpid());
-  writer.file_.reset(std::fopen(temporary.c_str(), "wbe"));
-  if (!writer.file_) return writer.system_failure("create");
-  writer.temporary_path_ = temporary;
   writer.alignment_ = header.alignment();
   writer.tensor_bytes_ = header.tensor_bytes();
-  RIDGELINE_TRY_STATUS(writer.write(header.bytes().data(), header.bytes().size()));
-  return writer;
-}
+  std::size_t bytes = header.bytes().size();
+  for (const std::size_t tensor : writer.tensor_bytes_)
+    bytes += tensor + padding(tensor, writer.alignment_);
 
-GgufWriter::~GgufWriter() {
-  if (!file_) return;
-  file_.reset();
-  std::remove(temporary_path_.c_str());
+  const std::size_t slash = path.rfind('/');
+  const std::size_t name = slash == std::string::npos ? 0 : slash + 1;
+  AtomicFile::remove_abandoned(name == 0 ? "." : path.substr(0, name), path.substr(name) + ".");
+  RIDGELINE_TRY(AtomicFile file, AtomicFile::create(path, bytes));
+  writer.file_.emplace(std::move(file));
+  RIDGELINE_TRY_STATUS(writer.file_->write(0, std::as_bytes(std::span(header.bytes()))));
+  writer.offset_ = header.bytes().size();
+  return writer;
 }
 
 Status GgufWriter::append(std::span<const std::byte> bytes) {
   if (bytes.empty()) return {};
   RIDGELINE_CHECK(file_ && tensor_ < tensor_bytes_.size());
   RIDGELINE_CHECK(bytes.size() <= tensor_bytes_[tensor_] - written_);
-  RIDGELINE_TRY_STATUS(write(bytes.data(), bytes.size()));
+  RIDGELINE_TRY_STATUS(file_->write(offset_, bytes));
+  offset_ += bytes.size();
   written_ += bytes.size();
   if (written_ < tensor_bytes_[tensor_]) return {};
 
-  const std::string zeros(padding(written_, alignment_), '\0');
-  RIDGELINE_TRY_STATUS(write(zeros.data(), zeros.size()));
+  offset_ += padding(written_, alignment_);  // the file is made of zeros
   ++tensor_;
   written_ = 0;
   return {};
@@ -235,21 +231,9 @@ Status GgufWriter::append(std::span<const std::byte> bytes) {
 
 Status GgufWriter::finish() {
   RIDGELINE_CHECK(file_ && tensor_ == tensor_bytes_.size());
-  if (std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0)
-    return system_failure("write");
-  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) return system_failure("rename");
+  RIDGELINE_TRY(const MappedFile whole, file_->publish());
   file_.reset();
   return {};
-}
-
-Status GgufWriter::write(const void* bytes, std::size_t size) {
-  if (std::fwrite(bytes, 1, size, file_.get()) != size) return system_failure("write");
-  return {};
-}
-
-tl::unexpected<Error> GgufWriter::system_failure(const char* what) const {
-  return fail(fmt::format("{}: cannot {} the file: {}", path_, what,
-                          std::error_code(errno, std::generic_category()).message()));
 }
 
 Status write_gguf(const std::string& path, const GgufMetadata& metadata,

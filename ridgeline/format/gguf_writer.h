@@ -2,8 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +10,7 @@
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/format/gguf.h"
+#include "ridgeline/platform/atomic_file.h"
 #include "ridgeline/tensor/tensor_view.h"
 
 namespace ridgeline {
@@ -28,17 +28,15 @@ struct GgufTensorInfo {
 /// Writes a GGUF v3 file from front to back, so that tensors need not be in memory at
 /// once: create() with everything but the tensors' bytes, append() those in the order
 /// of `tensors`, finish(). The file appears at `path` when finish() succeeds, whole;
-/// until then it has a temporary name beside it, which goes away with the writer.
+/// until then it has a temporary name beside it (AtomicFile), which goes away with the
+/// writer, or if that was killed, with the next one for the same path.
 class GgufWriter {
  public:
-  /// Refuses what Checkpoint would not read again: double or overlong names, a value
-  /// that its type cannot hold, rows that are no multiple of the block, a bad
-  /// general.alignment.
+  /// Takes the whole file's disk space. Refuses what Checkpoint would not read again:
+  /// double or overlong names, a value that its type cannot hold, rows that are no
+  /// multiple of the block, a bad general.alignment.
   static Result<GgufWriter> create(const std::string& path, const GgufMetadata& metadata,
                                    std::span<const GgufTensorInfo> tensors);
-  ~GgufWriter();
-  GgufWriter(GgufWriter&&) noexcept = default;
-  GgufWriter& operator=(GgufWriter&&) = delete;
 
   /// The next bytes of the tensor in turn; a tensor may come in pieces, but no piece
   /// goes past its end. The alignment's padding is the writer's business.
@@ -48,21 +46,14 @@ class GgufWriter {
   Status finish();
 
  private:
-  struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-
   GgufWriter() = default;
-  Status write(const void* bytes, std::size_t size);
-  tl::unexpected<Error> system_failure(const char* what) const;
 
-  std::string path_;
-  std::string temporary_path_;
-  std::unique_ptr<std::FILE, CloseFile> file_;
+  std::optional<AtomicFile> file_;  ///< none: finished
   std::vector<std::size_t> tensor_bytes_;
   std::size_t alignment_ = 0;
   std::size_t tensor_ = 0;   ///< the one in turn
   std::size_t written_ = 0;  ///< bytes of it
+  std::size_t offset_ = 0;   ///< in the file, of what comes next
 };
 
 /// The same in one call, for tensors that are in memory.

@@ -19,24 +19,35 @@ void encode_block(const float* x, BlockIQ4_XS& block) {
   for (int s = 0; s < kSubBlocks; ++s) scales[s] = iq4::best_scale(x + s * iq4::kBlock);
   const float d = -rounding::signed_absmax(scales, kSubBlocks) / static_cast<float>(kScaleZero);
   const float inverse = rounding::reciprocal(d);
-  block = {};
-  block.d = f32_to_f16(d);
+  UnpackedIQ4_XS unpacked;
   for (int s = 0; s < kSubBlocks; ++s) {
     const int scale = rounding::clamp(rounding::round_half_even(inverse * scales[s]), -kScaleZero,
                                       kScaleZero - 1);
+    unpacked.scales[s] = static_cast<std::int8_t>(scale);
     std::uint8_t codes[iq4::kBlock];
     iq4::nearest_codes(x + s * iq4::kBlock, rounding::reciprocal(d * static_cast<float>(scale)),
                        codes);
+    std::memcpy(unpacked.codes + s * iq4::kBlock, codes, sizeof codes);
+  }
+  block = pack_iq4_xs(unpacked, f32_to_f16(d));
+}
+
+}  // namespace
+
+BlockIQ4_XS pack_iq4_xs(const UnpackedIQ4_XS& from, std::uint16_t d) {
+  BlockIQ4_XS block{};
+  block.d = d;
+  for (int s = 0; s < kSubBlocks; ++s) {
+    const std::uint8_t* codes = from.codes + s * iq4::kBlock;
     for (int j = 0; j < kHalf; ++j)
       block.qs[s * kHalf + j] = static_cast<std::uint8_t>(codes[j] | codes[j + kHalf] << 4);
-    const int bits = scale + kScaleZero;
+    const int bits = from.scales[s] + kScaleZero;
     block.scales_l[s / 2] =
         static_cast<std::uint8_t>(block.scales_l[s / 2] | (bits & 15) << (s % 2 * 4));
     block.scales_h = static_cast<std::uint16_t>(block.scales_h | (bits >> 4) << (2 * s));
   }
+  return block;
 }
-
-}  // namespace
 
 UnpackedIQ4_XS unpack_iq4_xs(const BlockIQ4_XS& block) {
   UnpackedIQ4_XS out;

@@ -32,6 +32,7 @@ struct UnpackedIQ4_XS {
   std::uint8_t codes[BlockIQ4_XS::kElements];
 };
 UnpackedIQ4_XS unpack_iq4_xs(const BlockIQ4_XS& block);
+BlockIQ4_XS pack_iq4_xs(const UnpackedIQ4_XS& from, std::uint16_t d);
 
 void decode_iq4_xs(const std::byte* blocks, std::int64_t n, float* out);
 void encode_iq4_xs(const float* in, std::int64_t n, std::byte* blocks);

@@ -17,17 +17,6 @@ using lanes::Int4;
 constexpr int kLanes = 4;
 constexpr int kScaleMax = 63;
 
-void pack_scales(const Scales& from, PackedScales& packed) {
-  for (int s = 0; s < 4; ++s) {
-    const int scale_high = from.scale[s + 4] >> 4;
-    const int min_high = from.min[s + 4] >> 4;
-    packed[s] = static_cast<std::uint8_t>(from.scale[s] | scale_high << 6);
-    packed[s + 4] = static_cast<std::uint8_t>(from.min[s] | min_high << 6);
-    packed[s + 8] =
-        static_cast<std::uint8_t>((from.scale[s + 4] & 15) | (from.min[s + 4] & 15) << 4);
-  }
-}
-
 /// Four sub-blocks, each as x ≈ scale · level + low, low <= 0.
 struct Fit {
   Float4 scale{};
@@ -159,6 +148,17 @@ Scales unpack_scales(const PackedScales& packed) {
     out.min[s + 4] = static_cast<std::uint8_t>(third >> 4 | (second >> 6) << 4);
   }
   return out;
+}
+
+void pack_scales(const Scales& from, PackedScales& packed) {
+  for (int s = 0; s < 4; ++s) {
+    const int scale_high = from.scale[s + 4] >> 4;
+    const int min_high = from.min[s + 4] >> 4;
+    packed[s] = static_cast<std::uint8_t>(from.scale[s] | scale_high << 6);
+    packed[s + 4] = static_cast<std::uint8_t>(from.min[s] | min_high << 6);
+    packed[s + 8] =
+        static_cast<std::uint8_t>((from.scale[s + 4] & 15) | (from.min[s + 4] & 15) << 4);
+  }
 }
 
 Factors factors(std::uint16_t d, std::uint16_t dmin, const PackedScales& packed) {

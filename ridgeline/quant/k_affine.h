@@ -29,6 +29,7 @@ struct Scales {
   std::uint8_t min[kSubBlocks];
 };
 Scales unpack_scales(const PackedScales& packed);
+void pack_scales(const Scales& from, PackedScales& packed);
 
 /// x = scale · level - min, for each sub-block.
 struct Factors {

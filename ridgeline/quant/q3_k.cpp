@@ -97,34 +97,44 @@ void encode_block(const float* x, BlockQ3_K& block) {
     }
   }
 
-  block = {};
+  std::uint16_t d = 0;
+  UnpackedQ3_K unpacked;
   const float scale_max = rounding::signed_absmax(scales, kSubBlocks);
-  if (scale_max != 0.0f) {
-    const float inverse = static_cast<float>(-kScaleZero) / scale_max;
-    block.d = f32_to_f16(1.0f / inverse);
-    for (int s = 0; s < kSubBlocks; ++s)
-      pack_scale(s,
-                 kScaleZero + rounding::clamp(rounding::round_half_even(inverse * scales[s]),
-                                              -kScaleZero, kScaleZero - 1),
-                 block);
-  }
+  const float inverse = static_cast<float>(-kScaleZero) / scale_max;
+  if (scale_max != 0.0f) d = f32_to_f16(1.0f / inverse);
   for (int s = 0; s < kSubBlocks; ++s) {
+    const int scale = scale_max == 0.0f
+                          ? -kScaleZero
+                          : rounding::clamp(rounding::round_half_even(inverse * scales[s]),
+                                            -kScaleZero, kScaleZero - 1);
+    unpacked.scales[s] = static_cast<std::int8_t>(scale);
     // The scale has been rounded, so the levels are chosen anew against it.
-    const float d = f16_to_f32(block.d) * static_cast<float>(unpack_scale(block, s));
-    if (d == 0.0f) continue;
+    const float stored = f16_to_f32(d) * static_cast<float>(scale);
+    if (stored == 0.0f) continue;
     for (int i = s * kSubElements; i < (s + 1) * kSubElements; ++i)
       levels[i] = static_cast<std::uint8_t>(
-          kLevels + rounding::clamp(rounding::round_half_even(x[i] / d), -kLevels, kLevels - 1));
+          kLevels +
+          rounding::clamp(rounding::round_half_even(x[i] / stored), -kLevels, kLevels - 1));
   }
-  for (int i = 0; i < BlockQ3_K::kElements; ++i) {
-    block.hmask[i % 32] =
-        static_cast<std::uint8_t>(block.hmask[i % 32] | levels[i] >> 2 << (i / 32));
-    levels[i] &= 3;
-  }
-  two_bits::pack(levels, block.qs);
+  std::memcpy(unpacked.levels, levels, sizeof levels);
+  block = pack_q3_k(unpacked, d);
 }
 
 }  // namespace
+
+BlockQ3_K pack_q3_k(const UnpackedQ3_K& from, std::uint16_t d) {
+  BlockQ3_K block{};
+  block.d = d;
+  for (int s = 0; s < kSubBlocks; ++s) pack_scale(s, from.scales[s] + kScaleZero, block);
+  std::uint8_t low[BlockQ3_K::kElements];
+  for (int i = 0; i < BlockQ3_K::kElements; ++i) {
+    block.hmask[i % 32] =
+        static_cast<std::uint8_t>(block.hmask[i % 32] | from.levels[i] >> 2 << (i / 32));
+    low[i] = from.levels[i] & 3;
+  }
+  two_bits::pack(low, block.qs);
+  return block;
+}
 
 UnpackedQ3_K unpack_q3_k(const BlockQ3_K& block) {
   UnpackedQ3_K out;

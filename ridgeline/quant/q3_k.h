@@ -36,6 +36,7 @@ struct UnpackedQ3_K {
   std::uint8_t levels[BlockQ3_K::kElements];
 };
 UnpackedQ3_K unpack_q3_k(const BlockQ3_K& block);
+BlockQ3_K pack_q3_k(const UnpackedQ3_K& from, std::uint16_t d);
 
 void decode_q3_k(const std::byte* blocks, std::int64_t n, float* out);
 void encode_q3_k(const float* in, std::int64_t n, std::byte* blocks);

@@ -31,15 +31,19 @@ void decode_q4_k(const std::byte* blocks, std::int64_t n, float* out) {
   }
 }
 
+BlockQ4_K pack_q4_k(const k_affine::Encoded& from) {
+  BlockQ4_K block{.d = from.d, .dmin = from.dmin, .scales = {}, .qs = {}};
+  std::ranges::copy(from.scales, block.scales);
+  for (int s = 0; s < kSubBlocks; s += 2)
+    for (int j = 0; j < kSubElements; ++j)
+      block.qs[s / 2 * kSubElements + j] =
+          static_cast<std::uint8_t>(from.levels[s][j] | from.levels[s + 1][j] << 4);
+  return block;
+}
+
 void encode_q4_k(const float* in, std::int64_t n, std::byte* blocks) {
   for (std::int64_t i = 0; i < n; i += BlockQ4_K::kElements) {
-    const k_affine::Encoded from = k_affine::encode_block(in + i, kSearch);
-    BlockQ4_K block{.d = from.d, .dmin = from.dmin, .scales = {}, .qs = {}};
-    std::ranges::copy(from.scales, block.scales);
-    for (int s = 0; s < kSubBlocks; s += 2)
-      for (int j = 0; j < kSubElements; ++j)
-        block.qs[s / 2 * kSubElements + j] =
-            static_cast<std::uint8_t>(from.levels[s][j] | from.levels[s + 1][j] << 4);
+    const BlockQ4_K block = pack_q4_k(k_affine::encode_block(in + i, kSearch));
     std::memcpy(blocks, &block, sizeof block);
     blocks += sizeof block;
   }

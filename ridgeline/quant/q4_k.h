@@ -24,6 +24,8 @@ struct BlockQ4_K {
 };
 static_assert(sizeof(BlockQ4_K) == 144);
 
+BlockQ4_K pack_q4_k(const k_affine::Encoded& from);
+
 void decode_q4_k(const std::byte* blocks, std::int64_t n, float* out);
 void encode_q4_k(const float* in, std::int64_t n, std::byte* blocks);
 

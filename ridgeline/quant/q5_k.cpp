@@ -33,18 +33,22 @@ void decode_q5_k(const std::byte* blocks, std::int64_t n, float* out) {
   }
 }
 
+BlockQ5_K pack_q5_k(const k_affine::Encoded& from) {
+  BlockQ5_K block{.d = from.d, .dmin = from.dmin, .scales = {}, .qh = {}, .qs = {}};
+  std::ranges::copy(from.scales, block.scales);
+  for (int s = 0; s < kSubBlocks; ++s)
+    for (int j = 0; j < kSubElements; ++j) {
+      const int q = from.levels[s][j];
+      std::uint8_t& low = block.qs[s / 2 * kSubElements + j];
+      low = static_cast<std::uint8_t>(low | (q & 15) << (s % 2 * 4));
+      block.qh[j] = static_cast<std::uint8_t>(block.qh[j] | (q >> 4) << s);
+    }
+  return block;
+}
+
 void encode_q5_k(const float* in, std::int64_t n, std::byte* blocks) {
   for (std::int64_t i = 0; i < n; i += BlockQ5_K::kElements) {
-    const k_affine::Encoded from = k_affine::encode_block(in + i, kSearch);
-    BlockQ5_K block{.d = from.d, .dmin = from.dmin, .scales = {}, .qh = {}, .qs = {}};
-    std::ranges::copy(from.scales, block.scales);
-    for (int s = 0; s < kSubBlocks; ++s)
-      for (int j = 0; j < kSubElements; ++j) {
-        const int q = from.levels[s][j];
-        std::uint8_t& low = block.qs[s / 2 * kSubElements + j];
-        low = static_cast<std::uint8_t>(low | (q & 15) << (s % 2 * 4));
-        block.qh[j] = static_cast<std::uint8_t>(block.qh[j] | (q >> 4) << s);
-      }
+    const BlockQ5_K block = pack_q5_k(k_affine::encode_block(in + i, kSearch));
     std::memcpy(blocks, &block, sizeof block);
     blocks += sizeof block;
   }

@@ -28,6 +28,8 @@ struct BlockQ5_K {
 };
 static_assert(sizeof(BlockQ5_K) == 176);
 
+BlockQ5_K pack_q5_k(const k_affine::Encoded& from);
+
 void decode_q5_k(const std::byte* blocks, std::int64_t n, float* out);
 void encode_q5_k(const float* in, std::int64_t n, std::byte* blocks);
 

@@ -75,22 +75,6 @@ Fit fit_sub_blocks(const float* from) {
   return best;
 }
 
-/// Levels are unsigned here, as stored.
-void pack_levels(const std::uint8_t* levels, BlockQ6_K& block) {
-  for (int half = 0; half < 2; ++half) {
-    const std::uint8_t* a = levels + half * 4 * kRow;
-    const std::uint8_t *b = a + kRow, *c = b + kRow, *d = c + kRow;
-    std::uint8_t* ql = block.ql + half * 2 * kRow;
-    std::uint8_t* qh = block.qh + half * kRow;
-    for (int j = 0; j < kRow; ++j) {
-      ql[j] = static_cast<std::uint8_t>((a[j] & 15) | (c[j] & 15) << 4);
-      ql[kRow + j] = static_cast<std::uint8_t>((b[j] & 15) | (d[j] & 15) << 4);
-      qh[j] = static_cast<std::uint8_t>(a[j] >> 4 | (b[j] >> 4) << 2 | (c[j] >> 4) << 4 |
-                                        (d[j] >> 4) << 6);
-    }
-  }
-}
-
 void encode_block(const float* x, BlockQ6_K& block) {
   float scales[kSubBlocks];
   std::uint8_t levels[BlockQ6_K::kElements];
@@ -123,10 +107,25 @@ void encode_block(const float* x, BlockQ6_K& block) {
       levels[i] = static_cast<std::uint8_t>(
           kLevels + rounding::clamp(rounding::round_half_even(x[i] / d), -kLevels, kLevels - 1));
   }
-  pack_levels(levels, block);
+  pack_q6_k_levels(levels, block);
 }
 
 }  // namespace
+
+void pack_q6_k_levels(const std::uint8_t* levels, BlockQ6_K& block) {
+  for (int half = 0; half < 2; ++half) {
+    const std::uint8_t* a = levels + half * 4 * kRow;
+    const std::uint8_t *b = a + kRow, *c = b + kRow, *d = c + kRow;
+    std::uint8_t* ql = block.ql + half * 2 * kRow;
+    std::uint8_t* qh = block.qh + half * kRow;
+    for (int j = 0; j < kRow; ++j) {
+      ql[j] = static_cast<std::uint8_t>((a[j] & 15) | (c[j] & 15) << 4);
+      ql[kRow + j] = static_cast<std::uint8_t>((b[j] & 15) | (d[j] & 15) << 4);
+      qh[j] = static_cast<std::uint8_t>(a[j] >> 4 | (b[j] >> 4) << 2 | (c[j] >> 4) << 4 |
+                                        (d[j] >> 4) << 6);
+    }
+  }
+}
 
 // d · scale · q is exact (11 + 7 + 5 significant bits; -128 and -32 are powers of two),
 // so the order of the products does not matter.

@@ -30,6 +30,9 @@ struct BlockQ6_K {
 };
 static_assert(sizeof(BlockQ6_K) == 210);
 
+/// Into ql and qh, from one byte each.
+void pack_q6_k_levels(const std::uint8_t* levels, BlockQ6_K& block);
+
 void decode_q6_k(const std::byte* blocks, std::int64_t n, float* out);
 void encode_q6_k(const float* in, std::int64_t n, std::byte* blocks);
 

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 
 #include "ridgeline/base/check.h"
+#include "ridgeline/platform/topology.h"
 
 namespace ridgeline {
 namespace {
@@ -14,164 +17,210 @@ namespace {
 /// Rows of logits computed at a time; Engine::load reserves at least as many.
 constexpr std::int64_t kLogitRows = 16;
 
-/// -ln of the probability that the logits give `token`, in double precision.
-double negative_log_likelihood(std::span<const float> logits, TokenId token) {
-  const float max = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (float l : logits) sum += std::exp(static_cast<double>(l - max));
-  return std::log(sum) - static_cast<double>(logits[static_cast<std::size_t>(token)] - max);
-}
-
-/// Adds up what the windows cost.
-class Scorer {
+/// One engine's way through a window.
+class WindowRun {
  public:
-  explicit Scorer(Engine& engine)
+  explicit WindowRun(Engine& engine)
       : engine_(engine),
         vocab_(static_cast<std::size_t>(engine.config().vocab_size)),
         logits_(static_cast<std::size_t>(kLogitRows) * vocab_) {}
 
-  Status score(const EvalWindow& window) {
+  Status start(const EvalWindow& window) {
     const auto length = static_cast<std::int64_t>(window.tokens.size());
     if (length > engine_.context())
       return fail(fmt::format("a sequence of {} tokens does not fit the context of {}", length,
                               engine_.context()));
-    SequenceBlocks blocks(engine_.kv_pools());
-    // The last token predicts nothing that is known.
-    const std::int64_t inputs = length - 1;
-    for (std::int64_t begin = 0; begin < inputs; begin += engine_.batch_tokens())
-      RIDGELINE_TRY_STATUS(
-          score_chunk(window, blocks, begin, std::min(inputs, begin + engine_.batch_tokens())));
+    blocks_.emplace(engine_.kv_pools());
     return {};
   }
 
-  EvalResult result() const {
-    EvalResult r;
-    r.predicted_tokens = count_;
-    const auto n = static_cast<double>(count_);
-    r.nll = sum_ / n;
-    const double variance = std::max(0.0, sum_squares_ / n - r.nll * r.nll);
-    r.nll_stderr = count_ > 1 ? std::sqrt(variance / (n - 1)) : 0.0;
-    r.perplexity = std::exp(r.nll);
-    return r;
-  }
-
- private:
-  Status score_chunk(const EvalWindow& window, SequenceBlocks& blocks, std::int64_t begin,
-                     std::int64_t end) {
-    RIDGELINE_CHECK(blocks.advance(begin, end));
+  /// Computes the positions [begin, end), which follow those before; `rows` of them, the last
+  /// ones, are scored.
+  void forward(const EvalWindow& window, std::int64_t begin, std::int64_t end, std::int64_t rows) {
+    RIDGELINE_CHECK(blocks_->advance(begin, end));
     Batch batch;
     batch.tokens.assign(window.tokens.begin() + begin, window.tokens.begin() + end);
-    batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks.tables()}};
-    // Row r holds position begin + r and predicts the token after it.
-    const std::int64_t first = std::max(begin, static_cast<std::int64_t>(window.score_from) - 1);
-    for (std::int64_t p = first; p < end; ++p)
-      batch.logit_rows.push_back(static_cast<std::int32_t>(p - begin));
+    batch.slices = {{0, static_cast<std::int32_t>(end - begin), begin, blocks_->tables()}};
+    for (std::int64_t row = end - begin - rows; row < end - begin; ++row)
+      batch.logit_rows.push_back(static_cast<std::int32_t>(row));
     engine_.model().forward(batch, engine_.kv_cache());
-
-    const auto rows = static_cast<std::int64_t>(batch.logit_rows.size());
-    for (std::int64_t row = 0; row < rows; row += kLogitRows) {
-      const std::int64_t count = std::min(kLogitRows, rows - row);
-      engine_.model().head(row, count,
-                           std::span(logits_).first(static_cast<std::size_t>(count) * vocab_));
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t position = begin + batch.logit_rows[static_cast<std::size_t>(row + i)];
-        const double nll = negative_log_likelihood(
-            std::span(logits_).subspan(static_cast<std::size_t>(i) * vocab_, vocab_),
-            window.tokens[static_cast<std::size_t>(position + 1)]);
-        if (!std::isfinite(nll))
-          return fail(
-              fmt::format("the logits of position {} are not finite numbers; the weights may "
-                          "be damaged",
-                          position));
-        sum_ += nll;
-        sum_squares_ += nll * nll;
-        ++count_;
-      }
-    }
-    return {};
   }
 
+  /// Computes the logits of the scored rows [row, row + count), count <= kLogitRows.
+  void head(std::int64_t row, std::int64_t count) {
+    engine_.model().head(row, count,
+                         std::span(logits_).first(static_cast<std::size_t>(count) * vocab_));
+  }
+  /// Of the i-th of them.
+  std::span<const float> logits(std::int64_t i) const {
+    return std::span(logits_).subspan(static_cast<std::size_t>(i) * vocab_, vocab_);
+  }
+
+  Engine& engine() { return engine_; }
+
+ private:
   Engine& engine_;
   std::size_t vocab_;
   std::vector<float> logits_;
-  double sum_ = 0, sum_squares_ = 0;
-  std::int64_t count_ = 0;
+  std::optional<SequenceBlocks> blocks_;
 };
+
+/// Takes all engines through the windows side by side. visit(window, position, count) sees
+/// the logits of `count` scored positions from `position` on in each of the runs.
+template <class Visit>
+Status score_windows(std::span<WindowRun> runs, const std::vector<EvalWindow>& windows,
+                     const std::function<void(double fraction)>& progress, Visit&& visit) {
+  RIDGELINE_CHECK(!windows.empty());
+  std::int64_t step = runs.front().engine().batch_tokens();
+  for (WindowRun& run : runs) step = std::min(step, run.engine().batch_tokens());
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    const EvalWindow& window = windows[w];
+    for (WindowRun& run : runs) RIDGELINE_TRY_STATUS(run.start(window));
+    // Position p predicts the token after it; the last one predicts nothing that is known.
+    const auto inputs = static_cast<std::int64_t>(window.tokens.size()) - 1;
+    const std::int64_t first_scored = static_cast<std::int64_t>(window.score_from) - 1;
+    for (std::int64_t begin = 0; begin < inputs; begin += step) {
+      const std::int64_t end = std::min(inputs, begin + step);
+      const std::int64_t first = std::clamp(first_scored, begin, end);
+      for (WindowRun& run : runs) run.forward(window, begin, end, end - first);
+      for (std::int64_t position = first; position < end; position += kLogitRows) {
+        const std::int64_t count = std::min(kLogitRows, end - position);
+        for (WindowRun& run : runs) run.head(position - first, count);
+        RIDGELINE_TRY_STATUS(visit(window, position, count));
+      }
+    }
+    if (progress) progress(static_cast<double>(w + 1) / static_cast<double>(windows.size()));
+  }
+  return {};
+}
+
+TokenId token_after(const EvalWindow& window, std::int64_t position) {
+  return window.tokens[static_cast<std::size_t>(position + 1)];
+}
+
+tl::unexpected<Error> not_finite(const char* whose, std::int64_t position) {
+  return fail(
+      fmt::format("{} logits of position {} are not finite numbers; the weights may be damaged",
+                  whose, position));
+}
+
+EvalResult result_of(const MeanEstimate& nll, const std::vector<EvalWindow>& windows) {
+  return {.nll = nll.mean(),
+          .nll_stderr = nll.standard_error(),
+          .perplexity = std::exp(nll.mean()),
+          .predicted_tokens = nll.count(),
+          .windows = static_cast<std::int64_t>(windows.size())};
+}
 
 }  // namespace
 
-Result<std::vector<EvalWindow>> text_windows(const Tokenizer& tokenizer, std::string_view text,
-                                             std::int64_t context) {
-  const std::vector<TokenId> tokens = tokenizer.encode(text);
-  if (static_cast<std::int64_t>(tokens.size()) < context || context < 4)
-    return fail(
-        fmt::format("the text has {} tokens, expected at least one window of {} (--context)",
-                    tokens.size(), context));
-  std::vector<EvalWindow> windows;
-  for (std::int64_t begin = 0; begin + context <= static_cast<std::int64_t>(tokens.size());
-       begin += context) {
-    EvalWindow window;
-    window.tokens.assign(tokens.begin() + begin, tokens.begin() + begin + context);
-    if (tokenizer.adds_bos() && tokenizer.data().bos) window.tokens.front() = *tokenizer.data().bos;
-    window.score_from = static_cast<std::size_t>(context / 2 + 1);
-    windows.push_back(std::move(window));
-  }
-  return windows;
-}
-
-Result<std::vector<EvalWindow>> token_windows(std::string_view lines, const std::string& name,
-                                              int vocab_size, std::int64_t context) {
-  std::vector<EvalWindow> windows;
-  std::size_t line_number = 0;
-  while (!lines.empty()) {
-    ++line_number;
-    const std::size_t end = std::min(lines.find('\n'), lines.size());
-    const std::string_view line = lines.substr(0, end);
-    lines.remove_prefix(std::min(lines.size(), end + 1));
-
-    std::vector<std::int64_t> numbers;
-    for (const char* p = line.data(); p != line.data() + line.size();) {
-      if (*p == ' ' || *p == '\t' || *p == '\r') {
-        ++p;
-        continue;
-      }
-      std::int64_t value = 0;
-      const auto [next, error] = std::from_chars(p, line.data() + line.size(), value);
-      if (error != std::errc{})
-        return fail(fmt::format("{}:{}: '{}' is not a number", name, line_number,
-                                std::string_view(p, line.data() + line.size()).substr(0, 20)));
-      numbers.push_back(value);
-      p = next;
-    }
-    if (numbers.empty()) continue;
-    if (numbers.front() != static_cast<std::int64_t>(numbers.size()) - 1 || numbers.size() < 3)
-      return fail(fmt::format("{}:{}: the count is {}, but {} ids follow (at least 2 are needed)",
-                              name, line_number, numbers.front(), numbers.size() - 1));
-    EvalWindow window;
-    for (std::size_t i = 1; i < numbers.size(); ++i) {
-      if (numbers[i] < 0 || numbers[i] >= vocab_size)
-        return fail(fmt::format("{}:{}: token id {}, expected 0 to {}", name, line_number,
-                                numbers[i], vocab_size - 1));
-      window.tokens.push_back(static_cast<TokenId>(numbers[i]));
-    }
-    window.tokens.resize(std::min(window.tokens.size(), static_cast<std::size_t>(context)));
-    windows.push_back(std::move(window));
-  }
-  if (windows.empty()) return fail(fmt::format("{}: no sequences in it", name));
-  return windows;
-}
-
 Result<EvalResult> evaluate(Engine& engine, const std::vector<EvalWindow>& windows,
                             const std::function<void(double fraction)>& progress) {
-  RIDGELINE_CHECK(!windows.empty());
-  Scorer scorer(engine);
-  for (std::size_t i = 0; i < windows.size(); ++i) {
-    RIDGELINE_TRY_STATUS(scorer.score(windows[i]));
-    if (progress) progress(static_cast<double>(i + 1) / static_cast<double>(windows.size()));
+  WindowRun run(engine);
+  MeanEstimate nll;
+  RIDGELINE_TRY_STATUS(score_windows(
+      {&run, 1}, windows, progress,
+      [&](const EvalWindow& window, std::int64_t position, std::int64_t count) -> Status {
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double value =
+              negative_log_likelihood(run.logits(i), token_after(window, position + i));
+          if (!std::isfinite(value)) return not_finite("the", position + i);
+          nll.add(value);
+        }
+        return {};
+      }));
+  return result_of(nll, windows);
+}
+
+Result<ComparedEval> evaluate_against(Engine& base, Engine& model,
+                                      const std::vector<EvalWindow>& windows,
+                                      const std::function<void(double fraction)>& progress) {
+  if (base.config().vocab_size != model.config().vocab_size)
+    return fail(
+        fmt::format("the base predicts {} tokens and the model {}: their probabilities cannot "
+                    "be compared",
+                    base.config().vocab_size, model.config().vocab_size));
+  WindowRun runs[] = {WindowRun(base), WindowRun(model)};
+  MeanEstimate base_nll, nll;
+  DivergenceStatistics divergence;
+  PositionComparison positions[kLogitRows];
+  RIDGELINE_TRY_STATUS(score_windows(
+      runs, windows, progress,
+      [&](const EvalWindow& window, std::int64_t position, std::int64_t count) -> Status {
+        model.backend().host_threads().parallel_for(count, [&](std::int64_t i, int) {
+          positions[i] = compare_position(runs[0].logits(i), runs[1].logits(i),
+                                          token_after(window, position + i));
+        });
+        for (std::int64_t i = 0; i < count; ++i) {
+          const PositionComparison& p = positions[i];
+          if (!std::isfinite(p.base_nll)) return not_finite("the base's", position + i);
+          if (!std::isfinite(p.nll) || !std::isfinite(p.kl))
+            return not_finite("the model's", position + i);
+          base_nll.add(p.base_nll);
+          nll.add(p.nll);
+          divergence.add(p);
+        }
+        return {};
+      }));
+  return ComparedEval{result_of(base_nll, windows), result_of(nll, windows), divergence.result()};
+}
+
+Status check_both_fit(const ModelFile& base, const ModelFile& model) {
+  const auto mebibytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::uint64_t bytes = 0;
+  for (const ModelFile* file : {&base, &model})
+    for (const TensorView& tensor : file->checkpoint().tensors()) bytes += tensor.bytes;
+  const std::uint64_t available = memory_info().available_bytes;
+  if (bytes > available)
+    return fail(
+        fmt::format("{} and {} are compared side by side and need {:.0f} MiB of memory for their "
+                    "weights, but {:.0f} MiB are free",
+                    base.path(), model.path(), mebibytes(bytes), mebibytes(available)));
+  return {};
+}
+
+Status check_same_windows(const std::vector<EvalWindow>& base,
+                          const std::vector<EvalWindow>& model) {
+  for (std::size_t w = 0; w < std::min(base.size(), model.size()); ++w) {
+    const auto [b, m] = std::ranges::mismatch(base[w].tokens, model[w].tokens);
+    if (b == base[w].tokens.end() && m == model[w].tokens.end()) continue;
+    const auto at = b - base[w].tokens.begin();
+    if (b == base[w].tokens.end() || m == model[w].tokens.end())
+      return fail(
+          fmt::format("window {} of the text has {} tokens for the base and {} for the "
+                      "model: their vocabularies differ",
+                      w + 1, base[w].tokens.size(), model[w].tokens.size()));
+    return fail(
+        fmt::format("token {} of window {} of the text is {} for the base and {} for the "
+                    "model: their vocabularies differ",
+                    at + 1, w + 1, *b, *m));
   }
-  EvalResult result = scorer.result();
-  result.windows = static_cast<std::int64_t>(windows.size());
-  return result;
+  if (base.size() != model.size())
+    return fail(
+        fmt::format("the text has {} windows for the base and {} for the model: their "
+                    "vocabularies differ",
+                    base.size(), model.size()));
+  return {};
+}
+
+nlohmann::ordered_json to_json(const EvalResult& result) {
+  return {
+      {"nll", result.nll}, {"nll_stderr", result.nll_stderr}, {"perplexity", result.perplexity}};
+}
+
+nlohmann::ordered_json to_json(const DivergenceResult& result) {
+  return {{"kl",
+           {{"mean", result.kl_mean},
+            {"stderr", result.kl_stderr},
+            {"median", result.kl_median},
+            {"p99", result.kl_p99},
+            {"max", result.kl_max}}},
+          {"top1", result.top1},
+          {"top1_stderr", result.top1_stderr},
+          {"delta_p", {{"mean", result.delta_p_mean}, {"rms", result.delta_p_rms}}},
+          {"log_perplexity_ratio",
+           {{"mean", result.log_perplexity_ratio}, {"stderr", result.log_perplexity_ratio_stderr}}},
+          {"positions", result.positions}};
 }
 
 }  // namespace ridgeline

@@ -2,21 +2,16 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
-#include <string_view>
+#include <nlohmann/json_fwd.hpp>
 #include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/engine/engine.h"
+#include "ridgeline/model/model_file.h"
+#include "ridgeline/tools/divergence.h"
+#include "ridgeline/tools/eval_windows.h"
 
 namespace ridgeline {
-
-/// Tokens that are scored together: the model sees them from position 0, and the
-/// predictions of tokens [score_from, end) count.
-struct EvalWindow {
-  std::vector<TokenId> tokens;
-  std::size_t score_from = 1;
-};
 
 struct EvalResult {
   double nll = 0;         ///< mean negative log-likelihood, nats per predicted token
@@ -26,27 +21,33 @@ struct EvalResult {
   std::int64_t windows = 0;
 };
 
-/// How far a model's predictions are from a base model's, over the scored positions:
-/// KL(base || model) = Σ p ln(p / q) over the vocabulary, in nats.
-struct DivergenceResult {
-  double kl_mean = 0, kl_stderr = 0, kl_median = 0, kl_p99 = 0, kl_max = 0;
-  double top1 = 0;  ///< share of positions where both hold the same token for likeliest
-  std::int64_t positions = 0;
-};
-
-/// Text cut as llama-perplexity cuts it: windows of `context` tokens one after the
-/// other, each begun with BOS in place of its first token where the vocabulary adds
-/// one, the second half of each window scored. Error: fewer tokens than one window.
-Result<std::vector<EvalWindow>> text_windows(const Tokenizer& tokenizer, std::string_view text,
-                                             std::int64_t context);
-
-/// One independent sequence a line: a count, then that many ids, of which the first
-/// `context` are scored. `name` is for errors, which give the line.
-Result<std::vector<EvalWindow>> token_windows(std::string_view lines, const std::string& name,
-                                              int vocab_size, std::int64_t context);
-
 /// Error: a window longer than the engine's context, or logits that are not numbers.
 Result<EvalResult> evaluate(Engine& engine, const std::vector<EvalWindow>& windows,
                             const std::function<void(double fraction)>& progress);
+
+/// A model and what it was made from, on the same text.
+struct ComparedEval {
+  EvalResult base, model;
+  DivergenceResult divergence;
+};
+
+/// Both engines go through each window side by side, so that nothing of the base's
+/// predictions has to be kept. Errors: evaluate()'s; vocabularies of different sizes.
+Result<ComparedEval> evaluate_against(Engine& base, Engine& model,
+                                      const std::vector<EvalWindow>& windows,
+                                      const std::function<void(double fraction)>& progress);
+
+/// Whether the weights of both have room in memory at once, as evaluate_against() needs.
+Status check_both_fit(const ModelFile& base, const ModelFile& model);
+
+/// Whether the same text became the same windows. Error: the first token that differs.
+Status check_same_windows(const std::vector<EvalWindow>& base,
+                          const std::vector<EvalWindow>& model);
+
+/// {"nll", "nll_stderr", "perplexity"}.
+nlohmann::ordered_json to_json(const EvalResult& result);
+/// {"kl": {"mean", "stderr", "median", "p99", "max"}, "top1", "top1_stderr", "delta_p": {"mean",
+/// "rms"}, "log_perplexity_ratio": {"mean", "stderr"}, "positions"}.
+nlohmann::ordered_json to_json(const DivergenceResult& result);
 
 }  // namespace ridgeline

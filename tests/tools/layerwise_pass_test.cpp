@@ -8,6 +8,7 @@
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/tools/ptq/importance_observer.h"
+#include "ridgeline/tools/ptq/type_mixture.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recipe_model.h"
 

@@ -13,8 +13,12 @@ namespace ridgeline::ptq {
 
 struct GptqOptions {
   double damping = 0.01;  ///< of the Hessian's mean diagonal, added to its diagonal
-  bool act_order = true;  ///< the most driven inputs first, with scales that are fixed before
-  int refinements = 0;    ///< sweeps over the levels afterwards, each given all others
+  /// The most driven blocks of inputs first, and in each the most driven inputs, so that what
+  /// matters most is rounded while the most can still make up for it. Blocks stay whole, hence
+  /// their scales are fitted to what earlier errors made of the weights.
+  bool act_order = true;
+  /// Inputs that stay together: a multiple of the block of every type that will be asked for.
+  int block_elements = 256;
 };
 
 /// GPTQ (Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative
@@ -22,18 +26,20 @@ struct GptqOptions {
 /// computed once and serves all matrices that share the input.
 class Gptq {
  public:
-  /// Takes the Hessian. `what` names it in errors: it stays singular whatever the damping (no
-  /// rows, values that are not numbers).
+  /// Takes the finished Hessian. `what` names it in errors: it stays singular whatever the
+  /// damping (no rows, values that are not numbers).
   static Result<std::unique_ptr<Gptq>> prepare(Hessian hessian, const GptqOptions& options,
                                                LinearAlgebra& algebra, const std::string& what);
   virtual ~Gptq() = default;
 
   /// w [rows][cols] to blocks of `type` (which has a grid_format(), and whose block divides
-  /// cols), one row after the other at `out`, on all threads.
+  /// cols and the options' block_elements), one row after the other at `out`, on all threads.
   virtual Status quantize(std::span<const float> w, std::int64_t rows, DType type, std::byte* out,
                           TensorQuality& quality) = 0;
   /// Mean squares of the inputs, [cols]: the importance matrix' row.
   virtual std::span<const float> importance() const = 0;
+  /// What was added to the Hessian's diagonal in the end, as a fraction of its mean.
+  virtual double damping() const = 0;
 };
 
 }  // namespace ridgeline::ptq

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/ops/backend.h"
@@ -29,20 +28,56 @@ class Hessian {
   Buffer storage_;
 };
 
-/// Dense F32 algebra at the speed of the matrix kernels, on all threads of a backend of its own.
+/// A matrix that products share, in the layout of the matrix kernels. Its memory is kept for
+/// the next one that is packed into it.
+class PackedMatrix {
+ public:
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::size_t bytes() const { return storage_.size(); }
+
+ private:
+  friend class LinearAlgebra;
+  std::int64_t rows_ = 0, cols_ = 0;
+  Buffer storage_;  ///< stretches of kInputsMax columns, one after the other
+};
+
+/// Dense F32 algebra at the speed of the matrix kernels, on all threads of a backend of its
+/// own. Results do not depend on the number of threads.
 class LinearAlgebra {
  public:
   static Result<std::unique_ptr<LinearAlgebra>> create(int threads, bool pin);
-  virtual ~LinearAlgebra() = default;
-  virtual ThreadPool& threads() = 0;
 
-  /// h += xᵀ x of x [rows][h.cols()]; both triangles are right after finish().
-  virtual Status add_outer_products(Matrix x, Hessian& h) = 0;
+  ThreadPool& threads() { return backend_->host_threads(); }
+
+  /// Packs m, whose memory is only read. Error: no memory.
+  Status pack(Matrix m, PackedMatrix& packed);
+  /// out += factor x mᵀ with the first out.cols rows of m: all of them, or a multiple of
+  /// kRowGroup.
+  void add_product(Matrix x, const PackedMatrix& m, float factor, Matrix out);
+  static constexpr std::int64_t kRowGroup = 128;
+
+  /// [x.cols][x.rows] at `out`
+  void transpose(Matrix x, float* out);
+
+  /// h += xᵀ x of x [rows][h.cols()], of which some hundred rows at once are best; both triangles
+  /// are right after finish(). Error: no memory.
+  Status add_outer_products(Matrix x, Hessian& h);
   /// Copies the triangle that was computed to the other.
-  virtual void finish(Hessian& h) = 0;
-  /// a [n][n], row-major, symmetric positive definite = L Lᵀ; L replaces the lower triangle, the
-  /// upper one is left undefined. False, with a undefined, if a pivot is not positive.
-  virtual bool cholesky(float* a, std::int64_t n) = 0;
+  void finish(Hessian& h);
+
+  /// a [n][n], row-major, symmetric positive definite = L Lᵀ; L replaces the lower triangle and
+  /// the diagonal, the upper triangle stays. False if a pivot is not positive or not a number.
+  /// Error: no memory.
+  Result<bool> cholesky(float* a, std::int64_t n);
+
+ private:
+  explicit LinearAlgebra(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
+  Result<std::size_t> packed_bytes(std::int64_t rows, std::int64_t cols) const;
+
+  std::unique_ptr<Backend> backend_;
+  Buffer transposed_;          ///< of a chunk of rows
+  PackedMatrix packed_chunk_;  ///< the same, or a panel of cholesky()
 };
 
 }  // namespace ridgeline::ptq

@@ -10,24 +10,26 @@ void ImportanceObserver::expect(const std::string& tensor, std::int64_t matrices
 }
 
 void ImportanceObserver::observe(Matrix x, std::span<const PackedWeight* const> weights) {
-  for (const PackedWeight* weight : weights) {
-    if (weight->origin.first_row != 0) continue;  // it was counted with the first rows
-    const auto it = into_.entries().find(weight->origin.tensor);
-    const auto matrix = static_cast<std::size_t>(weight->origin.matrix);
-    if (it == into_.entries().end() || matrix >= it->second.counts.size() ||
-        it->second.cols() != x.cols)
-      continue;
-    double* const sums =
-        it->second.sums.data() + matrix * static_cast<std::size_t>(it->second.cols());
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      const float* row = x.data + r * x.stride;
-      for (std::int64_t i = 0; i < x.cols; ++i) {
-        const double value = row[i];
-        sums[i] += value * value;
-      }
+  for (const PackedWeight* weight : weights)
+    if (weight->origin.first_row == 0)  // lower rows of the same matrix have the same input
+      add(x, weight->origin.tensor, weight->origin.matrix);
+}
+
+void ImportanceObserver::add(Matrix x, const std::string& tensor, std::int64_t matrix) {
+  const auto it = into_.entries().find(tensor);
+  if (it == into_.entries().end()) return;
+  ImportanceMatrix::Entry& entry = it->second;
+  const auto index = static_cast<std::size_t>(matrix);
+  if (index >= entry.counts.size() || entry.cols() != x.cols) return;
+  double* const sums = entry.sums.data() + index * static_cast<std::size_t>(x.cols);
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    const float* const row = x.data + r * x.stride;
+    for (std::int64_t i = 0; i < x.cols; ++i) {
+      const double value = row[i];
+      sums[i] += value * value;
     }
-    it->second.counts[matrix] += static_cast<double>(x.rows);
   }
+  entry.counts[index] += static_cast<double>(x.rows);
 }
 
 }  // namespace ridgeline::ptq

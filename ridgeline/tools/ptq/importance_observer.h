@@ -15,6 +15,9 @@ class ImportanceObserver final : public LinearObserver {
   /// How many matrices a tensor holds, which products do not say.
   void expect(const std::string& tensor, std::int64_t matrices, std::int64_t cols);
   void observe(Matrix x, std::span<const PackedWeight* const> weights) override;
+  /// Rows that reached a matrix without the backend's knowing. Nothing for tensors that are not
+  /// expected, or have another width.
+  void add(Matrix x, const std::string& tensor, std::int64_t matrix);
 
  private:
   ImportanceMatrix& into_;

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 
 #include "ridgeline/base/check.h"
+#include "ridgeline/tools/ptq/type_mixture.h"
 
 namespace ridgeline::ptq {
 namespace {
@@ -18,15 +18,6 @@ std::int64_t blocks_of(std::int64_t tokens) {
 }
 
 }  // namespace
-
-int layer_of(std::string_view tensor) {
-  constexpr std::string_view kPrefix = "blk.";
-  if (!tensor.starts_with(kPrefix)) return -1;
-  tensor.remove_prefix(kPrefix.size());
-  int layer = -1;
-  const auto [end, error] = std::from_chars(tensor.data(), tensor.data() + tensor.size(), layer);
-  return error == std::errc{} && end != tensor.data() + tensor.size() && *end == '.' ? layer : -1;
-}
 
 Result<std::unique_ptr<LayerwisePass>> LayerwisePass::start(
     const Checkpoint& model, ModelConfig config, std::vector<std::vector<TokenId>> windows,
@@ -118,6 +109,10 @@ Status LayerwisePass::run(int layer, const Replacements& replacements, LinearObs
   RIDGELINE_TRY(const auto model, load({layer, layer + 1, false}, replacements));
   backend_->set_observer(observer);
   for (const Piece& piece : pieces_) {
+    if (options_.stop != nullptr && options_.stop->load()) {
+      backend_->set_observer(nullptr);
+      return fail(fmt::format("{}: calibration was interrupted", model_.path()));
+    }
     std::span<float> x = rows_of(piece);
     if (output == Output::kDrop) {
       scratch_.assign(x.begin(), x.end());

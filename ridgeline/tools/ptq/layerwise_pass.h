@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -23,6 +24,7 @@ class LayerwisePass {
     std::int64_t batch_rows = 1024;  ///< or one window, if that is longer
     /// Called after each batch with the rows that have passed a layer since start().
     std::function<void(std::int64_t rows)> progress{};
+    const std::atomic<bool>* stop = nullptr;  ///< looked at before each batch
   };
   /// Computes the windows' embeddings. `model` must outlive the pass. Errors: those of
   /// Model::load(); a window that is empty; too little memory.
@@ -68,8 +70,5 @@ class LayerwisePass {
   std::vector<float> x_;        ///< [tokens][hidden_size]
   std::vector<float> scratch_;  ///< a piece's
 };
-
-/// The layer that a tensor belongs to ("blk.3.attn_q.weight": 3), or -1.
-int layer_of(std::string_view tensor);
 
 }  // namespace ridgeline::ptq

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -21,11 +20,12 @@ class Method {
 
   /// The next bytes of the tensor in its new type, in the order of its rows.
   using Append = std::function<Status(std::span<const std::byte>)>;
-  /// Called in the plan's order, once for each tensor that changes its type. A method may
+  /// Called in the plan's order, once for each tensor that is_rounded(). A method may
   /// compute a whole layer when it is asked for its first tensor.
   virtual Status quantize(const PlannedTensor& tensor, const Append& append,
                           TensorQuality& quality) = 0;
-  /// What people should know of how it went, in sentences.
+
+  /// What people should know of the result: tensors that the method could not serve.
   virtual std::vector<std::string> notes() const { return {}; }
 };
 

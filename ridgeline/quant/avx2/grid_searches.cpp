@@ -1,0 +1,1 @@
+#include "ridgeline/quant/impl/grid_formats.h"

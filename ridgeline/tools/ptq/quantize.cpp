@@ -1,0 +1,169 @@
+#include "ridgeline/tools/ptq/quantize.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <utility>
+
+#include "ridgeline/format/gguf.h"
+#include "ridgeline/format/hugging_face.h"
+#include "ridgeline/platform/mapped_file.h"
+#include "ridgeline/platform/topology.h"
+#include "ridgeline/tools/eval.h"
+#include "ridgeline/tools/load/text_file.h"
+#include "ridgeline/tools/ptq/gguf_metadata.h"
+
+namespace ridgeline::ptq {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Writing over what is still being read would destroy both.
+Status check_target(const Checkpoint& model, const std::string& target) {
+  std::error_code error;
+  if (!fs::exists(target, error)) return {};
+  if (fs::is_directory(target, error))
+    return fail(fmt::format("{}: is a folder, expected the name of a GGUF file to write", target));
+  const auto file = MappedFile::open(target);
+  if (!file) return {};  // an empty file, or one that may be written and not read
+  for (const FileIdentity& source : model.identities())
+    if (source.device == file->identity().device && source.inode == file->identity().inode)
+      return fail(fmt::format(
+          "{}: is the model that is read; expected another name for the new file", target));
+  return {};
+}
+
+// Of a job's time, about: writing, before measuring; calibration, before rounding by weights.
+constexpr double kWritten = 0.9, kPrepared = 0.8;
+/// Of the calibration's text, where there is no other.
+constexpr std::size_t kWindowsMeasured = 32;
+
+/// A control whose progress is a part of another's.
+ConvertControl part_of(const ConvertControl& control, double from, double to) {
+  ConvertControl part = control;
+  if (control.progress)
+    part.progress = [progress = control.progress, from, to](double fraction) {
+      progress(from + fraction * (to - from));
+    };
+  return part;
+}
+
+}  // namespace
+
+Result<QuantizeJob> QuantizeJob::open(QuantizeOptions options) {
+  QuantizeJob job;
+  job.options_ = std::move(options);
+  const QuantizeOptions& o = job.options_;
+  job.options_.types.importance = o.method.kind != MethodKind::kNearest;
+  std::error_code error;
+  const bool is_folder = fs::is_directory(o.source, error);
+  RIDGELINE_TRY(Checkpoint model, is_folder ? open_hugging_face(o.source) : open_gguf(o.source));
+  job.model_ = std::make_unique<const Checkpoint>(std::move(model));
+  RIDGELINE_TRY_STATUS(check_target(*job.model_, o.target));
+  RIDGELINE_TRY(job.plan_, QuantizePlan::make(*job.model_, o.types, o.requantize));
+  RIDGELINE_TRY_STATUS(check(o.method));
+  if (!o.method.calibration.text.empty()) {
+    job.options_.method.calibration.threads = o.threads;
+    RIDGELINE_TRY(job.calibration_, read_calibration(o.source, o.method.calibration));
+  }
+  return job;
+}
+
+Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
+  const bool measures = !options_.eval_text.empty() || calibration_;
+  RIDGELINE_TRY(QuantizeReport report, write(part_of(control, 0.0, measures ? kWritten : 1.0)));
+  if (measures) RIDGELINE_TRY_STATUS(measure(part_of(control, kWritten, 1.0), report));
+  return report;
+}
+
+Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control) {
+  const auto start = std::chrono::steady_clock::now();
+  ThreadPool threads(options_.threads > 0 ? options_.threads : topology().default_threads());
+  const bool is_gptq = options_.method.kind == MethodKind::kGptq;
+  const double prepared = is_gptq ? 1.0 : calibration_ ? kPrepared : 0.0;
+  const MethodInputs inputs{*model_,
+                            plan_,
+                            calibration_ ? &*calibration_ : nullptr,
+                            threads,
+                            part_of(control, 0.0, prepared).progress,
+                            control.stop};
+  RIDGELINE_TRY(const std::unique_ptr<Method> method, make_method(options_.method, inputs));
+  const GgufMetadata metadata = quantized_metadata(*model_, plan_);
+  // GPTQ says itself how far it is: tensors come in bursts.
+  ConvertControl of_convert = part_of(control, prepared, 1.0);
+  if (is_gptq) of_convert.progress = nullptr;
+  QuantizeReport report;
+  RIDGELINE_TRY(report.tensors, convert(*model_, plan_, metadata, options_.target, *method, threads,
+                                        of_convert));
+  for (std::string& note : method->notes()) notes_.push_back(std::move(note));
+  report.source = options_.source;
+  report.target = options_.target;
+  report.type = plan_.type_name();
+  report.method = method->name();
+  report.calibration = options_.method.calibration.text.empty() ? options_.method.imatrix
+                                                                : options_.method.calibration.text;
+  report.source_bytes = model_->file_bytes();
+  std::error_code error;
+  report.target_bytes = fs::file_size(options_.target, error);
+  report.bits_per_weight = plan_.bits_per_weight();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+Status QuantizeJob::measure(const ConvertControl& control, QuantizeReport& report) {
+  RIDGELINE_TRY(const ModelFile base, ModelFile::open(options_.source));
+  RIDGELINE_TRY(const ModelFile rounded, ModelFile::open(options_.target));
+  RIDGELINE_TRY(const ModelConfig config, base.config());
+  if (config.is_encoder) {
+    notes_.push_back("nothing was measured: an encoder predicts no tokens");
+    return {};
+  }
+  if (const Status fit = check_both_fit(base, rounded); !fit) {
+    notes_.push_back("nothing was measured: " + fit.error().message);
+    return {};
+  }
+  RIDGELINE_TRY(const std::vector<EvalWindow> windows, windows_to_measure(base, report));
+  EngineOptions options;
+  options.backend.threads = options_.threads;
+  for (const EvalWindow& w : windows)
+    options.context = std::max(options.context, static_cast<std::int64_t>(w.tokens.size()));
+  RIDGELINE_TRY(const auto model, Engine::load(options_.target, options));
+  // The original as exactly as it can be computed.
+  options.kv_type = DType::kF32;
+  options.backend.activations = ActivationPrecision::kExact;
+  RIDGELINE_TRY(const auto original, Engine::load(options_.source, options));
+  RIDGELINE_TRY(const ComparedEval compared,
+                evaluate_against(*original, *model, windows, control.progress));
+  report.before = compared.base;
+  report.after = compared.model;
+  report.divergence = compared.divergence;
+  return {};
+}
+
+Result<std::vector<EvalWindow>> QuantizeJob::windows_to_measure(const ModelFile& base,
+                                                                QuantizeReport& report) {
+  if (!options_.eval_text.empty()) {
+    report.eval_text = options_.eval_text;
+    RIDGELINE_TRY(const std::string text, load::read_text_file(options_.eval_text));
+    RIDGELINE_TRY(const std::unique_ptr<Tokenizer> tokenizer, base.tokenizer());
+    return text_windows(*tokenizer, text, options_.method.calibration.context);
+  }
+  report.eval_text = calibration_->unused.empty()
+                         ? options_.method.calibration.text
+                         : options_.method.calibration.text + ", parts not used for calibration";
+  auto& from = calibration_->unused.empty() ? calibration_->windows : calibration_->unused;
+  if (calibration_->unused.empty())
+    notes_.push_back(fmt::format("{}: the new file was measured on the text that it was calibrated "
+                                 "with; --eval TEXT takes another",
+                                 options_.method.calibration.text));
+  const std::size_t count = std::min(kWindowsMeasured, from.size());
+  std::vector<EvalWindow> windows;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& tokens = from[i * from.size() / count];
+    windows.push_back({tokens, tokens.size() / 2 + 1});
+  }
+  return windows;
+}
+
+}  // namespace ridgeline::ptq
