@@ -272,9 +272,9 @@ Result<HfConfig> read_hf_config(const json& config, const std::string& path) {
   read_common(in);
   RIDGELINE_TRY_STATUS(in.status());
   // Of models that also see images it lies beside text_config, or in it.
-  RIDGELINE_TRY(out.quantization,
-                read_hf_quantization(in.has("quantization_config") ? model : config,
-                                     out.architecture, path));
+  RIDGELINE_TRY(
+      out.quantization,
+      read_hf_quantization(in.has("quantization_config") ? model : config, out.architecture, path));
   RIDGELINE_TRY_STATUS(check_activation(in, *family));
   RIDGELINE_TRY_STATUS(family->extras(in));
   RIDGELINE_TRY_STATUS(read_hf_rope(in));

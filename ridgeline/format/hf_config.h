@@ -24,7 +24,7 @@ struct HfConfig {
   // What the shapes of some tensors follow from.
   std::int64_t layers = 0, hidden_size = 0, heads = 0, kv_heads = 0;
   std::int64_t qk_nope_head_dim = 0, v_head_dim = 0;  ///< multi-head latent attention
-  std::optional<HfQuantization> quantization;  ///< of GPTQ and AWQ checkpoints
+  std::optional<HfQuantization> quantization;         ///< of GPTQ and AWQ checkpoints
   bool tied = false;            ///< the embedding is the head, whatever else the folder holds
   bool must_be_untied = false;  ///< says so itself: a head is expected
 };

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "ridgeline/base/check.h"
-#include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/decode_rows.h"
 
 namespace ridgeline {
 namespace {
@@ -19,10 +19,10 @@ std::size_t element_bytes(const TensorView& t) {
 /// The view with other shape and rows.
 TensorView converted(const TensorView& stored, DType dtype, std::vector<std::int64_t> shape,
                      TensorView::Convert convert) {
-  return {stored.name,       dtype,
-          std::move(shape),  stored.data,
-          stored.bytes,      std::move(convert),
-          stored.is_spread,  stored.input_order};
+  return {stored.name,      dtype,
+          std::move(shape), stored.data,
+          stored.bytes,     std::move(convert),
+          stored.is_spread, stored.input_order};
 }
 
 }  // namespace
@@ -92,13 +92,12 @@ TensorView reshaped(TensorView stored, std::vector<std::int64_t> shape) {
 
 TensorView as_f32(TensorView stored, float offset) {
   TensorView out = converted(stored, DType::kF32, stored.shape, nullptr);
+  out.input_order = nullptr;
   out.convert = [source = std::move(stored), offset](std::int64_t first, std::int64_t count,
                                                      std::byte* to) {
     std::vector<std::byte> scratch;
-    const auto rows = source.read_rows(first, count, scratch);
-    const std::int64_t n = count * source.cols();
-    std::vector<float> values(static_cast<std::size_t>(n));
-    decode(source.dtype, rows.data(), n, values.data());
+    std::vector<float> values(static_cast<std::size_t>(count * source.cols()));
+    decode_rows(source, first, count, scratch, values.data());
     for (float& value : values) value += offset;
     std::memcpy(to, values.data(), values.size() * sizeof(float));
   };

@@ -43,7 +43,7 @@ struct Source {
   bool is_awq = false, scales_are_bf16 = false;
   std::uint32_t zero_offset = 0;  ///< what a word of qzeros lacks
   std::int64_t inputs = 0, outputs = 0;
-  InputOrder order;                ///< null: as they lie
+  InputOrder order;  ///< null: as they lie
   std::vector<std::int32_t> group_of_block;
 
   int shift_of_output(std::int64_t output) const {
@@ -119,7 +119,9 @@ class Reader {
     RIDGELINE_TRY_STATUS(check_scales());
     TensorView view;
     view.name = t_.qweight->name;
-    view.dtype = block_ == 128 ? DType::kINT4_128 : block_ == 64 ? DType::kINT4_64 : DType::kINT4_32;
+    view.dtype = block_ == 128  ? DType::kINT4_128
+                 : block_ == 64 ? DType::kINT4_64
+                                : DType::kINT4_32;
     view.shape = {source_.outputs, source_.inputs};
     view.data = t_.qweight->data.data();
     view.bytes = t_.qweight->data.size();
@@ -164,8 +166,7 @@ class Reader {
     if (source_.inputs % kRun != 0)
       return wrong(t, "has {} inputs, expected a multiple of {}", source_.inputs, kRun);
     if (source_.outputs % kLevelsPerWord != 0)
-      return wrong(t, "has {} outputs, expected a multiple of {}", source_.outputs,
-                   kLevelsPerWord);
+      return wrong(t, "has {} outputs, expected a multiple of {}", source_.outputs, kLevelsPerWord);
     source_.qweight = t.data.data();
     return {};
   }
@@ -180,8 +181,7 @@ class Reader {
       return wrong(*t_.qweight, "has {} inputs, which groups of {} do not divide", inputs, size);
     const std::int64_t groups = inputs / size;
     RIDGELINE_TRY_STATUS(expect(*t_.scales, {"F16", "BF16"}, {groups, source_.outputs}));
-    RIDGELINE_TRY_STATUS(
-        expect(*t_.qzeros, {"I32"}, {groups, source_.outputs / kLevelsPerWord}));
+    RIDGELINE_TRY_STATUS(expect(*t_.qzeros, {"I32"}, {groups, source_.outputs / kLevelsPerWord}));
     source_.scales = t_.scales->data.data();
     source_.scales_are_bf16 = t_.scales->dtype == "BF16";
     source_.qzeros = t_.qzeros->data.data();

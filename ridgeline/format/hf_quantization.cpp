@@ -39,9 +39,8 @@ class Keys {
   }
   tl::unexpected<Error> refuse(const char* key, const json* value, const char* expected) const {
     constexpr std::size_t kShownMax = 80;
-    std::string shown = value != nullptr ? value->dump(-1, ' ', false,
-                                                       json::error_handler_t::replace)
-                                         : "absent";
+    std::string shown =
+        value != nullptr ? value->dump(-1, ' ', false, json::error_handler_t::replace) : "absent";
     if (shown.size() > kShownMax) shown = shown.substr(0, kShownMax) + "...";
     return fail(fmt::format("{}: quantization_config has '{}' {}, expected {}", path_, key, shown,
                             expected));

@@ -206,14 +206,15 @@ class Mapper {
   Result<TensorView> read(const StoredTensor& t) {
     if (!is_packed4(t)) return as_stored(t, path_);
     if (!config_.quantization)
-      return fail(fmt::format("{}: tensor {} is quantized, but config.json has no "
-                              "quantization_config that says how",
-                              path_, gguf::quoted(t.name)));
+      return fail(
+          fmt::format("{}: tensor {} is quantized, but config.json has no "
+                      "quantization_config that says how",
+                      path_, gguf::quoted(t.name)));
     const std::string stem(split_at_dot(t.name).first);
     const Packed4Tensors tensors{&t, find(stem + ".qzeros"), find(stem + ".scales"),
                                  find(stem + ".g_idx")};
-    for (const auto& [part, name] : {std::pair{tensors.qzeros, ".qzeros"},
-                                     std::pair{tensors.scales, ".scales"}})
+    for (const auto& [part, name] :
+         {std::pair{tensors.qzeros, ".qzeros"}, std::pair{tensors.scales, ".scales"}})
       if (part == nullptr)
         return fail(fmt::format("{}: tensor {} is missing", path_, gguf::quoted(stem + name)));
     return packed4(tensors, *config_.quantization, orders_, path_);
@@ -221,9 +222,10 @@ class Mapper {
   /// Each of a token's experts would need its inputs in an order of its own.
   Status expect_inputs_in_order(const StoredTensor& t, const TensorView& view) const {
     if (!view.input_order) return {};
-    return fail(fmt::format("{}: tensor {} has its inputs in an order of its own (g_idx, "
-                            "desc_act), which is not supported for experts",
-                            path_, gguf::quoted(t.name)));
+    return fail(
+        fmt::format("{}: tensor {} has its inputs in an order of its own (g_idx, "
+                    "desc_act), which is not supported for experts",
+                    path_, gguf::quoted(t.name)));
   }
   /// Zeros, scales and order go with the matrix. Some quantizers give every matrix a bias,
   /// of zeros where the model has none.
@@ -263,9 +265,10 @@ class Mapper {
     }
     if (name == "self_attn.kv_b_proj.weight") return map_latent(t, block);
     if (name == "self_attn.kv_b_proj.qweight")
-      return fail(fmt::format("{}: tensor {} is quantized; it is taken apart by heads and "
-                              "expected in F32, F16 or BF16",
-                              path_, gguf::quoted(t.name)));
+      return fail(
+          fmt::format("{}: tensor {} is quantized; it is taken apart by heads and "
+                      "expected in F32, F16 or BF16",
+                      path_, gguf::quoted(t.name)));
     std::string_view expert = name;
     if (take_prefix(expert, "mlp.experts.") || take_prefix(expert, "block_sparse_moe.experts."))
       return map_expert(t, expert, block);

@@ -77,8 +77,9 @@ Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) 
     plan.description_ += fmt::format(
         "{} {} {}{}x{} layout {:016x}{}\n", t.name, name(t.dtype),
         matrices > 1 ? fmt::format("{} of ", matrices) : "", matrix_rows, t.cols(), layout->second,
-        t.input_order ? fmt::format(" order {:08x}", crc32c(std::as_bytes(std::span(*t.input_order))))
-                      : "");
+        t.input_order
+            ? fmt::format(" order {:08x}", crc32c(std::as_bytes(std::span(*t.input_order))))
+            : "");
 
     const std::size_t stride = row_bytes(t.dtype, t.cols());
     const std::int64_t rows =

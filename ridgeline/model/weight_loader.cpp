@@ -72,10 +72,9 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
   for (std::int64_t i = 0; i < matrices; ++i) {
     RIDGELINE_TRY(
         weights.emplace_back(),
-        backend_.adopt_weight(
-            tensor->dtype, rows, cols,
-            {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes), packed->owner,
-             packed->input_order}));
+        backend_.adopt_weight(tensor->dtype, rows, cols,
+                              {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes),
+                               packed->owner, packed->input_order}));
     const bool two_in_one = matrices_in(*tensor) > tensor->shape.front() && matrices > 1;
     weights.back()->origin = {name, two_in_one ? i / 2 : i, two_in_one ? i % 2 * rows : 0};
   }

@@ -1,7 +1,5 @@
 // GPTQ and AWQ matrices made by hand from known integers.
 
-#include "ridgeline/format/hf_packed4.h"
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +11,7 @@
 #include <numeric>
 #include <random>
 
+#include "ridgeline/format/hf_packed4.h"
 #include "ridgeline/quant/decode_rows.h"
 #include "ridgeline/quant/half.h"
 
@@ -88,8 +87,8 @@ void store(Made& m, const HfQuantization& how) {
     m.qweight = m.store("qweight", "I32", {m.in, m.out / 8},
                         words(transposed(m.levels, m.out), m.out, place));
   } else {  // words along the inputs, then transposed
-    m.qweight =
-        m.store("qweight", "I32", {m.in / 8, m.out}, transposed(words(m.levels, m.in, place), m.out));
+    m.qweight = m.store("qweight", "I32", {m.in / 8, m.out},
+                        transposed(words(m.levels, m.in, place), m.out));
   }
   std::vector<std::uint32_t> zeros = words(transposed(m.zeros, m.out), m.out, place);
   if (how.zeros_less_one)
@@ -129,9 +128,9 @@ void expect_exact(Made& m, const HfQuantization& how) {
   // A few rows from the middle are the same ones.
   std::vector<float> some(static_cast<std::size_t>(3 * m.in));
   decode_rows(*view, m.out / 2 - 1, 3, scratch, some.data());
-  EXPECT_EQ(std::memcmp(some.data(), rows.data() + (m.out / 2 - 1) * m.in,
-                        some.size() * sizeof(float)),
-            0);
+  EXPECT_EQ(
+      std::memcmp(some.data(), rows.data() + (m.out / 2 - 1) * m.in, some.size() * sizeof(float)),
+      0);
 }
 
 constexpr auto kGptq = HfQuantization::Method::kGptq;
@@ -256,17 +255,27 @@ TEST(Packed4Errors, NameTheTensorAndWhatWasExpected) {
                         "outputs]"));
   EXPECT_THAT(with([](Made& m) { m.qweight.shape = {256}; }), HasSubstr("is I32 [256], expected"));
   EXPECT_THAT(with([](Made& m) { m.qweight.shape = {0, 16}; }), HasSubstr("is I32 [0, 16]"));
-  EXPECT_THAT(with([](Made& m) { m.qweight.shape = {2, 16}; }),
+  EXPECT_THAT(with([](Made& m) {
+                m.qweight.shape = {2, 16};
+              }),
               HasSubstr("has 16 inputs, expected a multiple of 32"));
-  EXPECT_THAT(with([](Made& m) { m.qweight.shape = {16, 12}; }),
+  EXPECT_THAT(with([](Made& m) {
+                m.qweight.shape = {16, 12};
+              }),
               HasSubstr("has 12 outputs, expected a multiple of 8"));
-  EXPECT_THAT(with([](Made& m) { m.qweight.shape = {20, 8}; }),
+  EXPECT_THAT(with([](Made& m) {
+                m.qweight.shape = {20, 8};
+              }),
               HasSubstr("has 160 inputs, which groups of 64 do not divide"));
   EXPECT_THAT(with([](Made& m) { m.stored_scales.dtype = "F32"; }),
               HasSubstr("tensor 'm.scales' is F32 [2, 16], expected F16 or BF16 [2, 16]"));
-  EXPECT_THAT(with([](Made& m) { m.stored_scales.shape = {16, 2}; }),
+  EXPECT_THAT(with([](Made& m) {
+                m.stored_scales.shape = {16, 2};
+              }),
               HasSubstr("'m.scales' is F16 [16, 2], expected F16 or BF16 [2, 16]"));
-  EXPECT_THAT(with([](Made& m) { m.qzeros.shape = {2, 16}; }),
+  EXPECT_THAT(with([](Made& m) {
+                m.qzeros.shape = {2, 16};
+              }),
               HasSubstr("'m.qzeros' is I32 [2, 16], expected I32 [2, 2]"));
   EXPECT_THAT(with([](Made& m) { m.stored_g_idx.shape = {64}; }),
               HasSubstr("'m.g_idx' is I32 [64], expected I32 [128]"));
@@ -355,8 +364,9 @@ TEST(Packed4Config, OthersAreRefusedByName) {
                                      nlohmann::json(18446744073709551615ULL), nlohmann::json()})
     EXPECT_THAT(with("group_size", size), HasSubstr("expected -1 or 1 to 2^20"));
   for (const char* format : {"marlin", "gptq_p", "bitblas"})
-    EXPECT_THAT(with("checkpoint_format", format),
-                HasSubstr(fmt::format("has 'checkpoint_format' \"{}\", expected 'gptq' or", format)));
+    EXPECT_THAT(
+        with("checkpoint_format", format),
+        HasSubstr(fmt::format("has 'checkpoint_format' \"{}\", expected 'gptq' or", format)));
   EXPECT_THAT(with("checkpoint_format", 2), HasSubstr("has 'checkpoint_format' 2"));
   EXPECT_THAT(with("is_marlin_format", true), HasSubstr("laid out for a GPU"));
   EXPECT_THAT(with("pack_dtype", "int64"), HasSubstr("has 'pack_dtype' \"int64\""));

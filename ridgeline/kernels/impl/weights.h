@@ -16,7 +16,9 @@ template <class F>
 inline constexpr bool kHasSubBlocks = F::kElements == 256;
 /// Each group of a row says which level stands for 0.
 template <class F>
-concept HasZeros = requires(typename F::Block block) { F::zero(block, 0); };
+concept HasZeros = requires(typename F::Block block) {
+  F::zero(block, 0);
+};
 
 template <class F>
 std::size_t panel_bytes(std::int64_t k) {

@@ -182,7 +182,7 @@ class CpuBackend final : public Backend {
   std::vector<Buffer> tile_buffers_;  ///< by ActivationFormat
   /// Likewise, for the second of two weights that want their inputs in different orders.
   std::vector<Buffer> second_tile_buffers_;
-  std::vector<Buffer> scratch_;       ///< by worker
+  std::vector<Buffer> scratch_;  ///< by worker
   std::size_t scratch_floats_ = 0;
   Segments segments_;     ///< the batch's rows by expert
   Buffer expert_hidden_;  ///< [places of segments_][ffn]
