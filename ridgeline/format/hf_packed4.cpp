@@ -58,7 +58,7 @@ struct Source {
     const std::uint16_t bits = load_half(scales + (group * outputs + output) * 2);
     return scales_are_bf16 ? f32_to_f16(bf16_to_f32(bits)) : bits;
   }
-  /// Of one input, for outputs [first, first + count), `stride` apart in `to`.
+  /// Of one input, for outputs [first, first + count).
   void levels(std::int64_t input, std::int64_t first, std::int64_t count, std::uint8_t* to) const {
     if (is_awq) {
       const std::byte* line = qweight + input * (outputs / kLevelsPerWord) * 4;
