@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kGroupSizeMax = 1 << 20;
+constexpr std::uint64_t kGroupSizeMax = 1 << 20;
 
 /// quantization_config's own keys.
 class Keys {
@@ -60,10 +60,11 @@ Status expect_four_bits(const Keys& keys) {
 
 Status read_group_size(const Keys& keys, HfQuantization& out) {
   const json* size = keys.find("group_size", "q_group_size");
-  const bool is_integer = size != nullptr && size->is_number_integer();
-  // Comparisons of JSON numbers do not overflow; get() of an integer beyond 64 bits would.
-  if (is_integer && *size == -1) return {};
-  if (!is_integer || *size < 1 || *size > kGroupSizeMax)
+  // Unsigned ones are compared as such: the greatest would be -1.
+  if (size != nullptr && size->is_number_integer() && !size->is_number_unsigned() && *size == -1)
+    return {};
+  if (size == nullptr || !size->is_number_unsigned() || *size < 1U ||
+      size->get<std::uint64_t>() > kGroupSizeMax)
     return keys.refuse("group_size", size, "-1 or 1 to 2^20");
   out.group_size = size->get<std::int64_t>();
   return {};

@@ -103,7 +103,10 @@ void store(Made& m, const HfQuantization& how) {
 Made make(std::int64_t out, std::int64_t in, const HfQuantization& how, unsigned seed = 1) {
   std::mt19937 random(seed);
   const std::int64_t size = how.group_size > 0 ? how.group_size : in;
-  Made m{.out = out, .in = in, .groups = in / size};
+  Made m;
+  m.out = out;
+  m.in = in;
+  m.groups = in / size;
   for (std::int64_t i = 0; i < out * in; ++i) m.levels.push_back(static_cast<int>(random() % 16));
   for (std::int64_t i = 0; i < out * m.groups; ++i) {
     m.zeros.push_back(static_cast<int>(random() % 16));
