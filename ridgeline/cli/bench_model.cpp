@@ -143,8 +143,8 @@ Status bench_model(BenchModelArguments arguments) {
   RIDGELINE_TRY(const std::unique_ptr<Engine> engine, loaded.load(streams));
   const KernelTable& kernels = *find_kernels(engine->backend().isa());
   const double kv_bytes = engine->kv_sizes().bytes_seen(1);
-  const ModelCost cost =
-      model_cost(engine->config(), file.tensors, kernels, loaded.activations == "f32", kv_bytes);
+  const ModelCost cost = model_cost(engine->config(), file.tensors, kernels,
+                                    engine_options.backend.activations, kv_bytes);
   ThreadPool pool(engine->backend().threads(), !loaded.no_pin);
   std::optional<MachineProbe> probe;
   if (!arguments.no_ceilings) probe.emplace(pool, kernels);

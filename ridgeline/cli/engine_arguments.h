@@ -16,12 +16,13 @@ struct EngineArguments {
   std::string model;  ///< "": the demo model
   std::int64_t context = 0;
   int threads = 0;
-  std::string kv_type_k = "f16", kv_type_v = "f16";
+  std::string kv_type_k = "f16";
+  std::string kv_type_v;  ///< empty: K's
   std::string kv_memory;
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
-  bool embeds = false;        ///< EngineOptions::embeds
+  bool embeds = false;  ///< EngineOptions::embeds
   // EngineOptions' of these names, where a command has flags of its own for them.
   bool prefix_cache = false, measure_cost = false;
   double kv_share = 0, prefill_share = EngineOptions{}.prefill_share;

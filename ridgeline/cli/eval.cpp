@@ -66,7 +66,9 @@ Result<std::vector<EvalWindow>> read_windows(const EvalArguments& arguments) {
   }
   if (arguments.base.empty()) return windows;
 
-  RIDGELINE_TRY(const ModelFile base, open_model(arguments.base_engine()));
+  const auto base_file = open_model(arguments.base_engine());
+  if (!base_file) return fail("the base: " + base_file.error().message);
+  const ModelFile& base = *base_file;
   RIDGELINE_TRY_STATUS(check_both_fit(base, file));
   if (arguments.tokens.empty()) {
     RIDGELINE_TRY(const auto base_windows, windows_of(base, text, arguments.context));

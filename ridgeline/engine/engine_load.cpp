@@ -8,6 +8,7 @@
 #include "ridgeline/base/check.h"
 #include "ridgeline/engine/engine.h"
 #include "ridgeline/model/model_file.h"
+#include "ridgeline/model/pack_plan.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -34,7 +35,11 @@ std::int64_t choose_context(const EngineOptions& options, const ModelConfig& con
 std::uint64_t share_of_memory(const EngineOptions& options, const ModelFile& file,
                               std::int64_t context, const KvSizes& sizes) {
   std::uint64_t weights = 0;
-  for (const TensorView& tensor : file.checkpoint().tensors()) weights += tensor.bytes;
+  for (const TensorView& tensor : file.checkpoint().tensors()) {
+    weights += tensor.bytes;
+    // A byte beside the file's two.
+    if (is_int8(options.backend.activations) && takes_int8(tensor)) weights += tensor.bytes / 2;
+  }
   const std::uint64_t available = memory_info().available_bytes;
   const double share =
       options.kv_share * static_cast<double>(available - std::min(available, weights));
@@ -85,6 +90,13 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
         fmt::format("{}: a '{}' model turns texts into vectors and writes none; "
                     "`ridgeline embed -m FILE -p TEXT` runs it",
                     path, config.architecture));
+
+  if (is_int8(options.backend.activations) &&
+      std::ranges::none_of(file.checkpoint().tensors(), takes_int8))
+    return fail(
+        fmt::format("--activations {}: {} has no layer of F16 or BF16 weights, which alone are "
+                    "treated so; expected fast or f32",
+                    name(options.backend.activations), path));
 
   std::unique_ptr<Engine> engine(new Engine);
   RIDGELINE_TRY(engine->defaults_, read_generation_defaults(file.checkpoint()));

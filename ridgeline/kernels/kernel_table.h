@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "ridgeline/tensor/activation.h"
+#include "ridgeline/tensor/activation_precision.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
 
@@ -28,11 +29,14 @@ inline constexpr int kAttentionSpan = 512;
 
 /// How the activations of a matrix product are packed.
 enum class ActivationFormat : std::uint8_t {
-  kF32,     ///< as they are
-  kBF16,    ///< rounded to BF16 (only beside BF16 weights)
-  kQ8x32,   ///< 8 bit, one F32 scale per 32 along k
-  kQ8x256,  ///< 8 bit, one F32 scale per 256 along k
+  kF32,              ///< as they are
+  kBF16,             ///< rounded to BF16 (only beside BF16 weights)
+  kQ8x32,            ///< 8 bit, one F32 scale per 32 along k
+  kQ8x256,           ///< 8 bit, one F32 scale per 256 along k
+  kInt8Row,          ///< 8 bit, one F32 scale per row
+  kInt8RowOutliers,  ///< likewise, but what is 6 or more in magnitude as F32
 };
+inline constexpr int kActivationFormats = 6;
 
 /// What a kernel multiplies and adds with; each kind has a peak rate of its own.
 enum class Arithmetic : std::uint8_t {
@@ -89,6 +93,9 @@ struct WeightKernel {
   int prefetch_rows;  ///< from this many rows on, `prefetch` pays
   /// Bytes of a panel of panel_width rows of k inputs each; a multiple of 64.
   std::size_t (*panel_bytes)(std::int64_t k);
+  /// Of those, the bytes from the panel's begin that a product over the first k inputs reads;
+  /// all, but where a panel keeps more.
+  std::size_t (*read_bytes)(std::int64_t k);
   /// Repacks `rows` (1..panel_width; missing ones become zeros) rows of the file
   /// format, `row_stride` bytes apart, into one panel (64-byte aligned).
   void (*pack_panel)(const std::byte* rows_data, std::size_t row_stride, int rows, std::int64_t k,
@@ -98,12 +105,12 @@ struct WeightKernel {
   TileKernel tile[kMaxTileRows + 1];  ///< [rows], 1..kMaxTileRows; [0] is null
 };
 
-/// One KV element type: how a token's K and V rows of one head enter a block and
-/// how the block is laid out.
-///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16)
-///   V of one head in a block:  [16 tokens][head_dim]
-/// (with a head_dim of its own). A latent cache has no V: it is the first elements of K.
-/// head_dim is padded to `head_dim_padded(head_dim)`; padding is zero.
+/// One KV element type: how a token's K and V rows of one head enter a block and how the
+/// block is laid out (kernels/impl/kv_rows.h); Q8_0 has its scales in front.
+///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16), 4 (Q8_0)
+///   V of one head in a block:  [16/e][head_dim][e tokens]   e = 4 (Q8_0), else 1
+/// V has a head_dim of its own. A latent cache has no V: it is the first elements of K.
+/// head_dim is padded to a multiple of 16; padding is zero.
 struct KvKernel {
   DType dtype;
   std::size_t (*head_block_bytes)(int head_dim);  ///< of K, and of V: 64-byte multiple
@@ -150,8 +157,7 @@ struct KernelTable {
   int panel_width;        ///< output rows in a panel: 16 (AVX-512) or 8
 
   std::span<const ActivationKernel> activations;
-  /// Best treatment of each weight type first; the entry with ActivationFormat::kF32
-  /// is the exact one that --activations f32 asks for.
+  /// Best treatment of each weight type first; find_weight_kernel() chooses.
   std::span<const WeightKernel> weights;
   std::span<const KvKernel> kv;
   std::span<const PeakKernel> peaks;  ///< one per kind of arithmetic that `weights` use
@@ -202,7 +208,9 @@ std::span<const std::string_view> built_isas();
 /// The best table, or the one that `isa` names; null if it is unknown or this CPU lacks it.
 const KernelTable* find_kernels(std::string_view isa);
 
-const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight, bool exact);
+/// The kernel that treats activations as asked for; where a type has none for int8, the best.
+const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight,
+                                       ActivationPrecision activations);
 const ActivationKernel* find_activation_kernel(const KernelTable& table, ActivationFormat format);
 const KvKernel* find_kv_kernel(const KernelTable& table, DType dtype);
 

@@ -31,12 +31,31 @@ const KernelTable* find_kernels(std::string_view isa) {
   return it == tables.end() ? nullptr : *it;
 }
 
-const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight, bool exact) {
-  for (const WeightKernel& kernel : table.weights) {
-    if (kernel.weight != weight) continue;
-    if (!exact || kernel.activation == ActivationFormat::kF32) return &kernel;
+const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight,
+                                       ActivationPrecision activations) {
+  const auto first = [&](auto&& suits) -> const WeightKernel* {
+    const auto it = std::ranges::find_if(table.weights, [&](const WeightKernel& kernel) {
+      return kernel.weight == weight && suits(kernel.activation);
+    });
+    return it == table.weights.end() ? nullptr : &*it;
+  };
+  const auto is = [](ActivationFormat wanted) {
+    return [wanted](ActivationFormat format) { return format == wanted; };
+  };
+  const WeightKernel* kernel = nullptr;
+  switch (activations) {
+    case ActivationPrecision::kExact:
+      return first(is(ActivationFormat::kF32));
+    case ActivationPrecision::kInt8:
+      kernel = first(is(ActivationFormat::kInt8Row));
+      break;
+    case ActivationPrecision::kLlmInt8:
+      kernel = first(is(ActivationFormat::kInt8RowOutliers));
+      break;
+    case ActivationPrecision::kFast:
+      break;
   }
-  return nullptr;
+  return kernel != nullptr ? kernel : first([](ActivationFormat) { return true; });
 }
 
 const ActivationKernel* find_activation_kernel(const KernelTable& table, ActivationFormat format) {

@@ -19,7 +19,8 @@ struct Assembled {
   KernelTable table{};
 };
 
-/// `products` in order of preference: the first entry of a weight type is its best.
+/// `products` in order of preference: the first entry of a weight type is its best. What only
+/// --activations int8 and llm.int8 ask for is last.
 Assembled assemble(std::string_view name, std::initializer_list<ActivationKernels> activations,
                    std::initializer_list<WeightKernels> products, const KvKernels& kv,
                    const ElementwiseKernels& elementwise, const AttentionKernels& attention,
@@ -59,40 +60,52 @@ Assembled assemble(std::string_view name, std::initializer_list<ActivationKernel
 const KernelTable& generic_table() {
   static const Assembled a =
       assemble("generic", {generic::kActivations},
-               {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts},
+               {generic::kIntegerProducts, generic::kFloatProducts, generic::kExactProducts,
+                generic::kInt8Products},
                generic::kKv, generic::kElementwise, generic::kAttention, generic::kPeaks);
   return a.table;
 }
 
 const KernelTable& avx2_table() {
-  static const Assembled a =
-      assemble("avx2", {avx2::kActivations},
-               {avx2::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
-               avx2::kElementwise, avx2::kAttention, avx2::kPeaks);
+  static const Assembled a = assemble(
+      "avx2", {avx2::kActivations},
+      {avx2::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts, avx2::kInt8Products},
+      avx2::kKv, avx2::kElementwise, avx2::kAttention, avx2::kPeaks);
   return a.table;
 }
 
 const KernelTable& avx2vnni_table() {
   static const Assembled a =
       assemble("avx2vnni", {avx2::kActivations},
-               {avx2vnni::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts}, avx2::kKv,
-               avx2::kElementwise, avx2::kAttention, avx2vnni::kPeaks);
+               {avx2vnni::kIntegerProducts, avx2::kFloatProducts, avx2::kExactProducts,
+                avx2vnni::kInt8Products},
+               avx2::kKv, avx2::kElementwise, avx2::kAttention, avx2vnni::kPeaks);
   return a.table;
 }
 
 const KernelTable& avx512_table() {
   static const Assembled a =
       assemble("avx512", {avx512::kActivations},
-               {avx512::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
+               {avx512::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts,
+                avx512::kInt8Products},
                avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512::kPeaks);
   return a.table;
+}
+
+/// avx512's, with byte dot products on a Q8_0 cache.
+AttentionKernels avx512vnni_attention() {
+  AttentionKernels attention = avx512::kAttention;
+  attention.scratch_floats = avx512vnni::attention_scratch_floats;
+  attention.span = avx512vnni::attention_span;
+  return attention;
 }
 
 const KernelTable& avx512vnni_table() {
   static const Assembled a =
       assemble("avx512vnni", {avx512::kActivations},
-               {avx512vnni::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512vnni::kPeaks);
+               {avx512vnni::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts,
+                avx512vnni::kInt8Products},
+               avx512::kKv, avx512::kElementwise, avx512vnni_attention(), avx512vnni::kPeaks);
   return a.table;
 }
 
@@ -100,8 +113,8 @@ const KernelTable& avx512bf16_table() {
   static const Assembled a =
       assemble("avx512bf16", {avx512::kActivations, avx512bf16::kActivations},
                {avx512vnni::kIntegerProducts, avx512bf16::kBf16Products, avx512::kFloatProducts,
-                avx512::kExactProducts},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512bf16::kPeaks);
+                avx512::kExactProducts, avx512vnni::kInt8Products},
+               avx512::kKv, avx512::kElementwise, avx512vnni_attention(), avx512bf16::kPeaks);
   return a.table;
 }
 

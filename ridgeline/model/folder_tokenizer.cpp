@@ -113,46 +113,68 @@ Status complete(VocabularyData& data, const json& config, const std::vector<Toke
   return {};
 }
 
-Result<std::unique_ptr<Tokenizer>> from_model_file(const fs::path& path, const json& config,
-                                                   const std::vector<TokenId>& ends) {
-  const auto named = [&path](const Error& error) {
-    return fail(fmt::format("{}: {}", path.string(), error.message));
-  };
+Result<VocabularyData> read_model_file(const fs::path& path, const json& config,
+                                       const std::vector<TokenId>& ends) {
   RIDGELINE_TRY(const std::string bytes, read_small_text(path.string(), kVocabularyBytesMax));
   // The ranks of tiktoken leave everything else out: Llama 3 is the model whose folder has them.
   Result<VocabularyData> data = looks_like_tiktoken(bytes) ? read_tiktoken(bytes, "llama-bpe", {})
                                                            : read_sentencepiece_model(bytes);
-  if (!data) return named(data.error());
+  if (!data) return fail(fmt::format("{}: {}", path.string(), data.error().message));
   RIDGELINE_TRY_STATUS(complete(*data, config, ends, path.string()));
-  auto tokenizer = Tokenizer::create(*std::move(data));
-  if (!tokenizer) return named(tokenizer.error());
-  return tokenizer;
+  return data;
+}
+
+/// The files of a folder that a tokenizer is made of.
+struct TokenizerFiles {
+  std::vector<TokenId> ends;
+  std::string whole_path, whole, config_text;  ///< tokenizer.json and tokenizer_config.json
+  std::string model_path;                      ///< used where there is no tokenizer.json
+  VocabularyData model;
+};
+
+Result<TokenizerFiles> read_files(const fs::path& root) {
+  TokenizerFiles files;
+  RIDGELINE_TRY(files.ends, read_ends(root));
+  const fs::path config_path = root / "tokenizer_config.json";
+  const fs::path whole = root / "tokenizer.json";
+  if (is_there(whole)) {
+    files.whole_path = whole.string();
+    if (is_there(config_path)) {
+      RIDGELINE_TRY(files.config_text, read_small_text(config_path.string(), kConfigBytesMax));
+    }
+    RIDGELINE_TRY(files.whole, read_small_text(files.whole_path, kVocabularyBytesMax));
+    return files;
+  }
+  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+    if (!is_there(root / name)) continue;
+    files.model_path = (root / name).string();
+    RIDGELINE_TRY(const json config, read_config(config_path));
+    RIDGELINE_TRY(files.model, read_model_file(files.model_path, config, files.ends));
+    return files;
+  }
+  return fail(
+      fmt::format("{}: has no tokenizer that can be read, expected tokenizer.json or "
+                  "tokenizer.model",
+                  root.string()));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> load_folder_tokenizer(const std::string& folder) {
-  const fs::path root(folder);
-  RIDGELINE_TRY(const std::vector<TokenId> ends, read_ends(root));
-  const fs::path config_path = root / "tokenizer_config.json";
-  const fs::path whole = root / "tokenizer.json";
-  if (is_there(whole)) {
-    std::string config;
-    if (is_there(config_path)) {
-      RIDGELINE_TRY(config, read_small_text(config_path.string(), kConfigBytesMax));
-    }
-    RIDGELINE_TRY(const std::string text, read_small_text(whole.string(), kVocabularyBytesMax));
-    return load_hf_tokenizer(text, config, whole.string(), ends);
-  }
-  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
-    if (!is_there(root / name)) continue;
-    RIDGELINE_TRY(const json config, read_config(config_path));
-    return from_model_file(root / name, config, ends);
-  }
-  return fail(
-      fmt::format("{}: has no tokenizer that can be read, expected tokenizer.json or "
-                  "tokenizer.model",
-                  folder));
+  RIDGELINE_TRY(TokenizerFiles files, read_files(folder));
+  if (files.model_path.empty())
+    return load_hf_tokenizer(files.whole, files.config_text, files.whole_path,
+                             std::move(files.ends));
+  auto tokenizer = Tokenizer::create(std::move(files.model));
+  if (!tokenizer) return fail(fmt::format("{}: {}", files.model_path, tokenizer.error().message));
+  return tokenizer;
+}
+
+Result<ExportedVocabulary> export_folder_tokenizer(const std::string& folder) {
+  RIDGELINE_TRY(TokenizerFiles files, read_files(folder));
+  if (files.model_path.empty())
+    return export_hf_tokenizer(files.whole, files.config_text, files.whole_path, files.ends);
+  return ExportedVocabulary{std::move(files.model), {}};
 }
 
 }  // namespace ridgeline

@@ -58,22 +58,34 @@ std::int64_t matrices_in(const TensorView& t) {
   return fused && t.rows() / count % 2 == 0 ? 2 * count : count;
 }
 
+MatrixType matrix_type(const TensorView& t) {
+  return {t.dtype, t.name == "output.weight" || t.name == "token_embd.weight" ||
+                       t.name == "position_embd.weight" || t.name == "token_types.weight" ||
+                       t.name.find("ffn_gate_inp") != t.name.npos};
+}
+
+bool takes_int8(const TensorView& t) {
+  return (t.dtype == DType::kF16 || t.dtype == DType::kBF16) && matrices_in(t) > 0 &&
+         !matrix_type(t).kept;
+}
+
 Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) {
   PackPlan plan;
   const std::int64_t group = backend.pack_granularity();
-  std::map<DType, std::uint64_t> layouts;
+  std::map<MatrixType, std::uint64_t> layouts;
   for (const TensorView& t : file.tensors()) {
     const std::int64_t matrices = matrices_in(t);
     if (matrices == 0) continue;
     const std::int64_t matrix_rows = t.rows() / matrices;
-    const auto matrix_bytes = backend.packed_bytes(t.dtype, matrix_rows, t.cols());
+    const MatrixType type = matrix_type(t);
+    const auto matrix_bytes = backend.packed_bytes(type, matrix_rows, t.cols());
     if (!matrix_bytes)
       return fail(
           fmt::format("{}: tensor '{}' has {}", file.path(), t.name, matrix_bytes.error().message));
     plan.places_[t.name] = {plan.bytes_, static_cast<std::size_t>(matrices) * *matrix_bytes,
                             t.input_order};
-    const auto [layout, is_new] = layouts.try_emplace(t.dtype);
-    if (is_new) layout->second = backend.packed_layout(t.dtype);
+    const auto [layout, is_new] = layouts.try_emplace(type);
+    if (is_new) layout->second = backend.packed_layout(type);
     plan.description_ += fmt::format(
         "{} {} {}{}x{} layout {:016x}{}\n", t.name, name(t.dtype),
         matrices > 1 ? fmt::format("{} of ", matrices) : "", matrix_rows, t.cols(), layout->second,
@@ -87,7 +99,7 @@ Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) 
     for (std::int64_t first = 0; first < t.rows(); first += matrix_rows) {
       for (std::int64_t row = 0; row < matrix_rows; row += rows) {
         const std::int64_t count = std::min(rows, matrix_rows - row);
-        RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(t.dtype, count, t.cols()));
+        RIDGELINE_TRY(const std::size_t bytes, backend.packed_bytes(type, count, t.cols()));
         plan.units_.push_back(
             {&t, first + row, count, file_part(t, first + row, count), plan.bytes_, bytes});
         plan.bytes_ += bytes;

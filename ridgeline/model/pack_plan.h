@@ -17,6 +17,12 @@ namespace ridgeline {
 /// mixture of experts, [experts][rows][cols].
 std::int64_t matrices_in(const TensorView& tensor);
 
+/// How a tensor's matrices are packed: tables of embeddings, the head and routers keep their
+/// precision. bitsandbytes leaves the head alone, too; a router is small and decides much.
+MatrixType matrix_type(const TensorView& tensor);
+/// Are there matrices in it that int8 and llm.int8 round?
+bool takes_int8(const TensorView& tensor);
+
 /// Some rows of a matrix: what one thread packs at a time.
 struct PackUnit {
   const TensorView* tensor;

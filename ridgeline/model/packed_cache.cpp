@@ -144,7 +144,7 @@ Status PackedWeights::pack(const Checkpoint& model, Backend& backend, const Prog
   RIDGELINE_TRY(const auto buffer, fill_memory(
                                        plan_, backend.host_threads(),
                                        [&](const PackUnit& unit, std::byte* to) {
-                                         backend.pack_rows(unit.tensor->dtype, unit.rows,
+                                         backend.pack_rows(matrix_type(*unit.tensor), unit.rows,
                                                            unit.tensor->cols(), unit.read().data(),
                                                            to);
                                        },

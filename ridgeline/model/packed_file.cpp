@@ -127,7 +127,7 @@ class PackedFile::Writer {
       std::byte* const to = next.data() + keep + (unit.offset - units.front().offset);
       const std::span<const std::byte> rows = unit.read();
       checksums[item - 1].source = crc32c(rows);
-      backend.pack_rows(unit.tensor->dtype, unit.rows, unit.tensor->cols(), rows.data(), to);
+      backend.pack_rows(matrix_type(*unit.tensor), unit.rows, unit.tensor->cols(), rows.data(), to);
       checksums[item - 1].packed = crc32c({to, unit.bytes});
     });
     std::swap(buffers_[0], buffers_[1]);

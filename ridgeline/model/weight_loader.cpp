@@ -72,7 +72,7 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
   for (std::int64_t i = 0; i < matrices; ++i) {
     RIDGELINE_TRY(
         weights.emplace_back(),
-        backend_.adopt_weight(tensor->dtype, rows, cols,
+        backend_.adopt_weight(matrix_type(*tensor), rows, cols,
                               {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes),
                                packed->owner, packed->input_order}));
     const bool two_in_one = matrices_in(*tensor) > tensor->shape.front() && matrices > 1;
@@ -82,21 +82,21 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
   return weights;
 }
 
-Result<std::unique_ptr<PackedWeight>> WeightLoader::pack(DType dtype, std::int64_t rows,
+Result<std::unique_ptr<PackedWeight>> WeightLoader::pack(MatrixType type, std::int64_t rows,
                                                          std::int64_t cols, const std::byte* data) {
-  RIDGELINE_TRY(const std::size_t bytes, backend_.packed_bytes(dtype, rows, cols));
+  RIDGELINE_TRY(const std::size_t bytes, backend_.packed_bytes(type, rows, cols));
   RIDGELINE_TRY(Buffer allocated, Buffer::allocate(bytes, "the weights"));
   auto buffer = std::make_shared<Buffer>(std::move(allocated));
-  backend_.pack_rows(dtype, rows, cols, data, buffer->data());
+  backend_.pack_rows(type, rows, cols, data, buffer->data());
   bytes_ += bytes;
-  return backend_.adopt_weight(dtype, rows, cols, {{buffer->data(), bytes}, buffer});
+  return backend_.adopt_weight(type, rows, cols, {{buffer->data(), bytes}, buffer});
 }
 
 Result<std::unique_ptr<PackedWeight>> WeightLoader::row(const std::string& name,
                                                         std::int64_t cols) {
   RIDGELINE_TRY(const TensorView* tensor, find(name, {1, cols}));
   std::vector<std::byte> scratch;
-  return pack(tensor->dtype, 1, cols, tensor->read_rows(0, 1, scratch).data());
+  return pack(matrix_type(*tensor), 1, cols, tensor->read_rows(0, 1, scratch).data());
 }
 
 Result<WeightLoader::LatentHeads> WeightLoader::latent_heads(const std::string& name,
@@ -135,16 +135,17 @@ Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix_rows(const std::strin
                                                                 std::int64_t rows,
                                                                 std::int64_t cols) {
   RIDGELINE_TRY(const TensorView* tensor, find(name, {total, cols}));
+  const MatrixType type = matrix_type(*tensor);
   std::optional<PackedBytes> packed = packed_.find(name);
   if (!packed)
     return fail(fmt::format("{}: tensor '{}' has {} dimensions, expected 2", file_.path(), name,
                             tensor->shape.size()));
-  RIDGELINE_TRY(const std::size_t bytes, backend_.packed_bytes(tensor->dtype, rows, cols));
+  RIDGELINE_TRY(const std::size_t bytes, backend_.packed_bytes(type, rows, cols));
   const std::int64_t group = backend_.pack_granularity();
   if (first % group == 0 && (rows % group == 0 || first + rows == total)) {
     std::size_t offset = 0;
     if (first > 0) {
-      RIDGELINE_TRY(offset, backend_.packed_bytes(tensor->dtype, first, cols));
+      RIDGELINE_TRY(offset, backend_.packed_bytes(type, first, cols));
     }
     packed->bytes = packed->bytes.subspan(offset, bytes);
   } else {
@@ -152,12 +153,12 @@ Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix_rows(const std::strin
     RIDGELINE_TRY(Buffer buffer, Buffer::allocate(bytes, "a part of a weight matrix"));
     const auto owner = std::make_shared<Buffer>(std::move(buffer));
     std::vector<std::byte> scratch;
-    backend_.pack_rows(tensor->dtype, rows, cols, tensor->read_rows(first, rows, scratch).data(),
+    backend_.pack_rows(type, rows, cols, tensor->read_rows(first, rows, scratch).data(),
                        owner->data());
     *packed = PackedBytes{{owner->data(), bytes}, owner, tensor->input_order};
   }
   bytes_ += bytes;
-  RIDGELINE_TRY(auto weight, backend_.adopt_weight(tensor->dtype, rows, cols, *std::move(packed)));
+  RIDGELINE_TRY(auto weight, backend_.adopt_weight(type, rows, cols, *std::move(packed)));
   weight->origin = {name, 0, first};
   return weight;
 }

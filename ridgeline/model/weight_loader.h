@@ -66,7 +66,7 @@ class WeightLoader {
  private:
   Result<const TensorView*> find(const std::string& name, std::vector<std::int64_t> shape);
   /// Of rows that lie in no packed file.
-  Result<std::unique_ptr<PackedWeight>> pack(DType dtype, std::int64_t rows, std::int64_t cols,
+  Result<std::unique_ptr<PackedWeight>> pack(MatrixType type, std::int64_t rows, std::int64_t cols,
                                              const std::byte* data);
 
   const Checkpoint& file_;

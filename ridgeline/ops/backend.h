@@ -13,6 +13,7 @@
 #include "ridgeline/ops/matrix.h"
 #include "ridgeline/platform/thread_pool.h"
 #include "ridgeline/tensor/activation.h"
+#include "ridgeline/tensor/activation_precision.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
 #include "ridgeline/tensor/tensor_view.h"
@@ -21,6 +22,17 @@
 // above knows which device runs; nothing here knows what a layer is.
 
 namespace ridgeline {
+
+/// What a file's matrix is made of, and so how it is packed and multiplied.
+struct MatrixType {
+  // Conversion from a bare type is meant.
+  MatrixType(DType type, bool is_kept = false) : dtype(type), kept(is_kept) {}
+  DType dtype;
+  /// Never rounded to int8, whatever BackendOptions::activations says: tables of embeddings,
+  /// the head, routers.
+  bool kept;
+  friend auto operator<=>(const MatrixType&, const MatrixType&) = default;
+};
 
 /// A weight matrix [rows = outputs][cols = inputs] in the device's own layout, at
 /// the precision of its file.
@@ -136,11 +148,6 @@ enum class RopeStyle {
   kHalf,         ///< pairs (i, i + dims/2): GPT-NeoX, Qwen
 };
 
-enum class ActivationPrecision {
-  kFast,   ///< what the weight's kernel likes best (8 bit for block formats, BF16 for BF16)
-  kExact,  ///< F32
-};
-
 struct BackendOptions {
   int threads = 0;  ///< 0: the physical cores this process may use
   std::string isa;  ///< "": the best there is (RIDGELINE_ISA)
@@ -163,19 +170,19 @@ class Backend {
   /// Threads of the host, for the work of loading.
   virtual ThreadPool& host_threads() = 0;
   /// Bytes of a packed matrix, a multiple of 64. Error: there is no kernel for the type.
-  virtual Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows,
+  virtual Result<std::size_t> packed_bytes(MatrixType type, std::int64_t rows,
                                            std::int64_t cols) const = 0;
   /// Rows that are packed together. Those of a matrix lie one group after the other.
   virtual std::int64_t pack_granularity() const = 0;
-  /// Packs rows of the file's layout into packed_bytes(dtype, rows, cols) at `packed`, on
+  /// Packs rows of the file's layout into packed_bytes(type, rows, cols) at `packed`, on
   /// the calling thread. Rows that are not whole groups must be a matrix's last.
-  virtual void pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
-                         std::byte* packed) const = 0;
+  virtual void pack_rows(MatrixType type, std::int64_t rows, std::int64_t cols,
+                         const std::byte* data, std::byte* packed) const = 0;
   /// Names what pack_rows() makes of this type: the same bytes wherever the number is the
   /// same, whichever version of the program or instruction set gave it.
-  virtual std::uint64_t packed_layout(DType dtype) const = 0;
+  virtual std::uint64_t packed_layout(MatrixType type) const = 0;
   /// A weight of bytes that pack_rows() filled, used in place where the device can.
-  virtual Result<std::unique_ptr<PackedWeight>> adopt_weight(DType dtype, std::int64_t rows,
+  virtual Result<std::unique_ptr<PackedWeight>> adopt_weight(MatrixType type, std::int64_t rows,
                                                              std::int64_t cols,
                                                              PackedBytes packed) = 0;
   virtual Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;

@@ -8,6 +8,7 @@
 #include "ridgeline/quant/grid_search.h"
 #include "ridgeline/quant/grid_storage.h"
 #include "ridgeline/quant/iq4_codebook.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 namespace {
@@ -16,26 +17,6 @@ namespace {
 constexpr float kNothing = 0x1p-32f;
 
 float finite_or_zero(float v) { return std::isfinite(v) ? v : 0.0f; }
-
-/// What a search minimizes where no importance is given.
-enum class UsualWeights : std::uint8_t {
-  kEqual,      ///< Σ (error)²
-  kSquare,     ///< Σ x² (error)²
-  kMagnitude,  ///< Σ (rms + |x|) (error)²
-};
-
-/// Those of ggml's reference quantizers, which favour large weights.
-void usual_weights(UsualWeights kind, int n, int sub, const float* x, float* weight) {
-  for (int first = 0; first < n; first += sub) {
-    float squares = 0.0f;
-    for (int i = first; i < first + sub; ++i) squares += x[i] * x[i];
-    const float rms = std::sqrt(squares / static_cast<float>(sub));
-    for (int i = first; i < first + sub; ++i)
-      weight[i] = kind == UsualWeights::kEqual    ? 1.0f
-                  : kind == UsualWeights::kSquare ? x[i] * x[i]
-                                                  : rms + std::fabs(x[i]);
-  }
-}
 
 /// Brings weights to 0 .. 1. What has no weight gets a little, so that its level is
 /// determined where nothing else speaks for another.
@@ -52,9 +33,7 @@ void normalize_weights(int n, float* weight) {
 }
 
 /// False where the block is as good as zero.
-bool prepare(const GridFormat& format, UsualWeights usual, const float* x, const float* importance,
-             GridProblem& problem) {
-  const int n = format.block_elements;
+bool prepare(int n, const float* x, const float* importance, GridProblem& problem) {
   float greatest = 0.0f;
   for (int i = 0; i < n; ++i) greatest = std::max(greatest, std::fabs(finite_or_zero(x[i])));
   if (!(greatest >= kNothing)) return false;
@@ -63,7 +42,7 @@ bool prepare(const GridFormat& format, UsualWeights usual, const float* x, const
   if (importance != nullptr)
     std::copy_n(importance, n, problem.weight);
   else
-    usual_weights(usual, n, format.sub_elements, problem.x, problem.weight);
+    std::fill_n(problem.weight, n, 1.0f);
   normalize_weights(n, problem.weight);
   return true;
 }
@@ -79,7 +58,6 @@ constexpr auto kEven = [] {
 /// A format and what its fit() needs beside it.
 struct Entry {
   GridFormat format;
-  UsualWeights usual;
   GridSearch GridSearches::*search;
   void (*take)(const GridChoice& choice, BlockGrid& grid);
 };
@@ -89,66 +67,54 @@ template <int kIndex>
 void fit(const float* x, const float* importance, BlockGrid& grid);
 
 // The columns: type, elements of block and sub-block, levels, offset, steps, whether these are
-// even, fit, store, pack; then weights, search, take.
+// even, fit, store, pack; then search, take.
 constexpr std::array kEntries{
     Entry{{DType::kQ4_0, 32, 32, 16, false, kEven<-8, 16>.data(), true, fit<0>,
            storage::store_symmetric, storage::pack_q4_0},
-          UsualWeights::kEqual,
           &GridSearches::q4_0,
           storage::take_single},
     Entry{{DType::kQ4_1, 32, 32, 16, true, kEven<0, 16>.data(), true, fit<1>, storage::store_affine,
            storage::pack_q4_1},
-          UsualWeights::kEqual,
           &GridSearches::q4_1,
           storage::take_single},
     Entry{{DType::kQ5_0, 32, 32, 32, false, kEven<-16, 32>.data(), true, fit<2>,
            storage::store_symmetric, storage::pack_q5_0},
-          UsualWeights::kEqual,
           &GridSearches::q5_0,
           storage::take_single},
     Entry{{DType::kQ5_1, 32, 32, 32, true, kEven<0, 32>.data(), true, fit<3>, storage::store_affine,
            storage::pack_q5_1},
-          UsualWeights::kEqual,
           &GridSearches::q5_1,
           storage::take_single},
     Entry{{DType::kQ8_0, 32, 32, 255, false, kEven<-127, 255>.data(), true, fit<4>,
            storage::store_symmetric, storage::pack_q8_0},
-          UsualWeights::kEqual,
           &GridSearches::q8_0,
           storage::take_single},
     Entry{{DType::kIQ4_NL, 32, 32, 16, false, iq4::kValues, false, fit<5>, storage::store_symmetric,
            storage::pack_iq4_nl},
-          UsualWeights::kSquare,
           &GridSearches::iq4_nl,
           storage::take_single},
     Entry{{DType::kQ2_K, 256, 16, 4, true, kEven<0, 4>.data(), true, fit<6>, storage::store_q2_k,
            storage::pack_q2_k},
-          UsualWeights::kMagnitude,
           &GridSearches::q2_k,
           storage::take_q2_k},
     Entry{{DType::kQ3_K, 256, 16, 8, false, kEven<-4, 8>.data(), true, fit<7>, storage::store_q3_k,
            storage::pack_q3_k},
-          UsualWeights::kSquare,
           &GridSearches::q3_k,
           storage::take_q3_k},
     Entry{{DType::kQ4_K, 256, 32, 16, true, kEven<0, 16>.data(), true, fit<8>,
            storage::store_k_affine, storage::pack_q4_k},
-          UsualWeights::kMagnitude,
           &GridSearches::q4_k,
           storage::take_k_affine},
     Entry{{DType::kQ5_K, 256, 32, 32, true, kEven<0, 32>.data(), true, fit<9>,
            storage::store_k_affine, storage::pack_q5_k},
-          UsualWeights::kMagnitude,
           &GridSearches::q5_k,
           storage::take_k_affine},
     Entry{{DType::kQ6_K, 256, 16, 64, false, kEven<-32, 64>.data(), true, fit<10>,
            storage::store_q6_k, storage::pack_q6_k},
-          UsualWeights::kSquare,
           &GridSearches::q6_k,
           storage::take_q6_k},
     Entry{{DType::kIQ4_XS, 256, 32, 16, false, iq4::kValues, false, fit<11>, storage::store_iq4_xs,
            storage::pack_iq4_xs},
-          UsualWeights::kSquare,
           &GridSearches::iq4_xs,
           storage::take_iq4_xs},
 };
@@ -157,14 +123,14 @@ void fit_with(const GridSearches& searches, const Entry& entry, const float* x,
               const float* importance, BlockGrid& grid) {
   GridProblem problem;
   GridChoice choice;
-  if (prepare(entry.format, entry.usual, x, importance, problem))
+  if (prepare(entry.format.block_elements, x, importance, problem))
     (searches.*entry.search)(problem, choice);
   entry.take(choice, grid);
 }
 
 template <int kIndex>
 void fit(const float* x, const float* importance, BlockGrid& grid) {
-  static const GridSearches& searches = *grid_searches().front();
+  static const GridSearches& searches = *quant_isas().front().searches;
   fit_with(searches, kEntries[kIndex], x, importance, grid);
 }
 

@@ -33,7 +33,7 @@ struct GridFormat {
   bool is_even;
 
   /// The grid of least Σ importance · (x - nearest value)², as far as the search goes.
-  /// x, importance: [block_elements]; importance null: the format's usual weights.
+  /// x, importance: [block_elements]; importance null: all alike.
   void (*fit)(const float* x, const float* importance, BlockGrid& grid);
   /// The storable grid nearest to wanted scales and offsets of the sub-blocks
   /// (scale and offset [block_elements / sub_elements], offset null in symmetric formats).

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "ridgeline/tensor/dtype.h"
 
 namespace ridgeline {
@@ -30,28 +28,15 @@ struct GridChoice {
 
 using GridSearch = void (*)(const GridProblem& problem, GridChoice& choice);
 
-/// The searches, compiled for one instruction set. All of them find the same bits.
+/// The searches, compiled for one instruction set (quant/isa.h).
 struct GridSearches {
   GridSearch q4_0, q4_1, q5_0, q5_1, q8_0;
   GridSearch q2_k, q3_k, q4_k, q5_k, q6_k;
   GridSearch iq4_nl, iq4_xs;
 };
 
-/// Those that this CPU can run, the fastest first.
-const std::vector<const GridSearches*>& grid_searches();
-
 /// GridFormat::fit with these.
 void fit_grid(const GridSearches& searches, DType dtype, const float* x, const float* importance,
               BlockGrid& grid);
-
-namespace generic {
-extern const GridSearches kGridSearches;
-}
-namespace avx2 {
-extern const GridSearches kGridSearches;
-}
-namespace avx512 {
-extern const GridSearches kGridSearches;
-}
 
 }  // namespace ridgeline

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "ridgeline/quant/isa.h"
+
 namespace ridgeline {
 namespace {
 
@@ -93,6 +95,9 @@ std::uint16_t f32_to_f16(float value) { return narrow_f16(value); }
 std::uint16_t f32_to_bf16(float value) { return narrow_bf16(value); }
 
 void decode_f16(const std::byte* in, std::int64_t n, float* out) {
+  row_coders().decode_f16(in, n, out);
+}
+void decode_f16_portable(const std::byte* in, std::int64_t n, float* out) {
   decode_16bit(in, n, out, widen_f16);
 }
 void encode_f16(const float* in, std::int64_t n, std::byte* out) {

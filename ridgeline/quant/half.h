@@ -21,6 +21,8 @@ std::uint16_t f32_to_bf16(float value);
 
 // The same for n numbers that lie one after the other, little-endian.
 void decode_f16(const std::byte* in, std::int64_t n, float* out);
+/// What decode_f16 is where the CPU has no instruction for it.
+void decode_f16_portable(const std::byte* in, std::int64_t n, float* out);
 void encode_f16(const float* in, std::int64_t n, std::byte* out);
 void decode_bf16(const std::byte* in, std::int64_t n, float* out);
 void encode_bf16(const float* in, std::int64_t n, std::byte* out);

@@ -12,12 +12,4 @@ constexpr int kBlock = 32;
 inline constexpr std::int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                             1,    13,   25,  38,  53,  69,  89,  113};
 
-/// codes[i] = the value nearest to x[i] · inverse, the upper one of two.
-void nearest_codes(const float* x, float inverse, std::uint8_t (&codes)[kBlock]);
-
-/// The factor d of a block x ≈ d · values: fifteen trials around the one that puts the
-/// extreme element on -127, each refitted to its codes; the best by Σ x²·(error)². Order
-/// of operations and rounding are those of ggml's reference.
-float best_scale(const float* x);
-
 }  // namespace ridgeline::iq4

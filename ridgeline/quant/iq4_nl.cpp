@@ -4,6 +4,7 @@
 
 #include "ridgeline/quant/half.h"
 #include "ridgeline/quant/iq4_codebook.h"
+#include "ridgeline/quant/isa.h"
 #include "ridgeline/quant/rounding.h"
 
 namespace ridgeline {
@@ -30,10 +31,11 @@ void decode_iq4_nl(const std::byte* blocks, std::int64_t n, float* out) {
 }
 
 void encode_iq4_nl(const float* in, std::int64_t n, std::byte* blocks) {
+  const SubBlockFits& fits = row_coders().fits;
   for (std::int64_t i = 0; i < n; i += BlockIQ4_NL::kElements) {
-    const float d = iq4::best_scale(in + i);
+    const float d = fits.iq4_scale(in + i);
     std::uint8_t codes[iq4::kBlock];
-    iq4::nearest_codes(in + i, rounding::reciprocal(d), codes);
+    fits.iq4_codes(in + i, rounding::reciprocal(d), codes);
     BlockIQ4_NL block;
     block.d = f32_to_f16(d);
     for (int j = 0; j < kHalf; ++j)

@@ -4,6 +4,7 @@
 
 #include "ridgeline/quant/half.h"
 #include "ridgeline/quant/iq4_codebook.h"
+#include "ridgeline/quant/isa.h"
 #include "ridgeline/quant/rounding.h"
 
 namespace ridgeline {
@@ -15,8 +16,9 @@ constexpr int kScaleZero = 32;
 static_assert(kSubBlocks * iq4::kBlock == BlockIQ4_XS::kElements);
 
 void encode_block(const float* x, BlockIQ4_XS& block) {
+  const SubBlockFits& fits = row_coders().fits;
   float scales[kSubBlocks];
-  for (int s = 0; s < kSubBlocks; ++s) scales[s] = iq4::best_scale(x + s * iq4::kBlock);
+  for (int s = 0; s < kSubBlocks; ++s) scales[s] = fits.iq4_scale(x + s * iq4::kBlock);
   const float d = -rounding::signed_absmax(scales, kSubBlocks) / static_cast<float>(kScaleZero);
   const float inverse = rounding::reciprocal(d);
   UnpackedIQ4_XS unpacked;
@@ -24,10 +26,8 @@ void encode_block(const float* x, BlockIQ4_XS& block) {
     const int scale = rounding::clamp(rounding::round_half_even(inverse * scales[s]), -kScaleZero,
                                       kScaleZero - 1);
     unpacked.scales[s] = static_cast<std::int8_t>(scale);
-    std::uint8_t codes[iq4::kBlock];
-    iq4::nearest_codes(x + s * iq4::kBlock, rounding::reciprocal(d * static_cast<float>(scale)),
-                       codes);
-    std::memcpy(unpacked.codes + s * iq4::kBlock, codes, sizeof codes);
+    fits.iq4_codes(x + s * iq4::kBlock, rounding::reciprocal(d * static_cast<float>(scale)),
+                   unpacked.codes + s * iq4::kBlock);
   }
   block = pack_iq4_xs(unpacked, f32_to_f16(d));
 }

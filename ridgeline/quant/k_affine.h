@@ -2,10 +2,11 @@
 
 #include <cstdint>
 
+#include "ridgeline/quant/sub_block_fits.h"
+
 // What Q4_K and Q5_K have in common: 256 elements in eight sub-blocks s of 32, each with
 // a scale and an offset below zero, of six bits each times a scale of the whole block:
 // x[i] = d · scale[s] · level[i] - dmin · min[s]. They differ in the number of levels.
-// Q2_K shares the search, with sub-blocks of 16.
 namespace ridgeline::k_affine {
 
 constexpr int kElements = 256;
@@ -38,25 +39,6 @@ struct Factors {
 };
 Factors factors(std::uint16_t d, std::uint16_t dmin, const PackedScales& packed);
 
-/// How the encoder looks for a sub-block's scale and offset: levels are 0..level_max;
-/// `trials` step widths, that spread the range over level_max + first, + first + 0.1, ...
-/// Best is the least Σ w·(error)² with w = rms + |x|, or Σ |x|·|error|.
-struct Search {
-  int level_max;
-  int trials;
-  float first;
-  int elements = kSubElements;  ///< of a sub-block, at most kSubElements
-  bool absolute_error = false;
-};
-
-/// Four consecutive sub-blocks, each as x ≈ scale · level - min.
-struct FourFits {
-  float scale[4];
-  float min[4];
-  std::uint8_t levels[4][kSubElements];
-};
-FourFits fit_four(const float* x, const Search& search);
-
 /// Numbers >= 0 in steps of the greatest / `top`; the greatest is returned.
 float round_to_steps(const float* from, int n, int top, std::uint8_t* to);
 
@@ -67,6 +49,6 @@ struct Encoded {
   PackedScales scales;
   std::uint8_t levels[kSubBlocks][kSubElements];
 };
-Encoded encode_block(const float* x, const Search& search);
+Encoded encode_block(const float* x, const StepTrials& trials);
 
 }  // namespace ridgeline::k_affine

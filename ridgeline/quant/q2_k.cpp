@@ -1,9 +1,9 @@
 #include "ridgeline/quant/q2_k.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "ridgeline/quant/half.h"
+#include "ridgeline/quant/isa.h"
 #include "ridgeline/quant/k_affine.h"
 #include "ridgeline/quant/rounding.h"
 #include "ridgeline/quant/two_bits.h"
@@ -15,11 +15,8 @@ constexpr int kSubBlocks = BlockQ2_K::kSubBlocks;
 constexpr int kSubElements = BlockQ2_K::kElements / kSubBlocks;
 constexpr int kLevelMax = 3;
 constexpr int kScaleMax = 15;
-constexpr k_affine::Search kSearch{.level_max = kLevelMax,
-                                   .trials = 16,
-                                   .first = -0.5f,
-                                   .elements = kSubElements,
-                                   .absolute_error = true};
+constexpr StepTrials kTrials{
+    .level_max = kLevelMax, .trials = 16, .first = -0.5f, .absolute_error = true};
 
 struct Factors {
   float scale, min;
@@ -32,13 +29,7 @@ Factors factors(const BlockQ2_K& block, int s) {
 void encode_block(const float* x, BlockQ2_K& block) {
   float scales[kSubBlocks], mins[kSubBlocks];
   std::uint8_t levels[BlockQ2_K::kElements];
-  for (int first = 0; first < kSubBlocks; first += 4) {
-    const k_affine::FourFits fits = k_affine::fit_four(x + first * kSubElements, kSearch);
-    std::ranges::copy(fits.scale, scales + first);
-    std::ranges::copy(fits.min, mins + first);
-    for (int i = 0; i < 4; ++i)
-      std::memcpy(levels + (first + i) * kSubElements, fits.levels[i], kSubElements);
-  }
+  row_coders().fits.affine_16s(x, kTrials, scales, mins, levels);
 
   std::uint8_t scale_steps[kSubBlocks], min_steps[kSubBlocks];
   block.d =

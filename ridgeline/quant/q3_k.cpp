@@ -3,73 +3,17 @@
 #include <cstring>
 
 #include "ridgeline/quant/half.h"
-#include "ridgeline/quant/lanes.h"
+#include "ridgeline/quant/isa.h"
 #include "ridgeline/quant/rounding.h"
 #include "ridgeline/quant/two_bits.h"
 
 namespace ridgeline {
 namespace {
 
-using lanes::Float4;
-using lanes::Int4;
-
-constexpr int kLanes = 4;
 constexpr int kSubBlocks = BlockQ3_K::kSubBlocks;
 constexpr int kSubElements = BlockQ3_K::kElements / kSubBlocks;
 constexpr int kLevels = 4;  // signed levels are [-4, 3]
 constexpr int kScaleZero = 32;
-constexpr float kZeroBelow = 1e-15f;
-
-/// Four sub-blocks, each as x ≈ scale · level.
-struct Fit {
-  Int4 levels[kSubElements] = {};
-  Float4 scale{};
-};
-
-/// Begins with the levels of scale -max / 4, then goes five times through the elements
-/// and gives each the level that suits the scale of the others best, where that lowers
-/// Σ x²·(error)². Σ w·x·l and Σ w·l·l with w = x² say all: the error is least at their
-/// quotient, the scale.
-Fit fit_sub_blocks(const float* from) {
-  Float4 x[kSubElements];
-  for (int i = 0; i < kSubElements; ++i) x[i] = lanes::gather(from, kSubElements, i);
-  Float4 max;
-  for (int lane = 0; lane < kLanes; ++lane)
-    max[lane] = rounding::signed_absmax(from + lane * kSubElements, kSubElements);
-
-  Fit fit;
-  Float4 xl{}, l2{};
-  const Float4 inverse = static_cast<float>(-kLevels) / max;
-  for (int i = 0; i < kSubElements; ++i) {
-    fit.levels[i] = lanes::round_to_level(inverse * x[i], -kLevels, kLevels - 1);
-    const Float4 l = lanes::to_float(fit.levels[i]), w = x[i] * x[i];
-    xl += w * x[i] * l;
-    l2 += w * l * l;
-  }
-  for (int round = 0; round < 5; ++round) {
-    Int4 changed{};
-    for (int i = 0; i < kSubElements; ++i) {
-      const Float4 w = x[i] * x[i], old = lanes::to_float(fit.levels[i]);
-      const Float4 other_xl = xl - w * x[i] * old, other_l2 = l2 - w * old * old;
-      const Int4 level = lanes::round_to_level(x[i] * other_l2 / other_xl, -kLevels, kLevels - 1);
-      const Float4 l = lanes::to_float(level);
-      const Float4 new_xl = other_xl + w * x[i] * l, new_l2 = other_l2 + w * l * l;
-      const Int4 better = (other_xl > 0.0f) & (level != fit.levels[i]) & (new_l2 > 0.0f) &
-                          (new_xl * new_xl * l2 > xl * xl * new_l2);
-      fit.levels[i] = lanes::select(better, level, fit.levels[i]);
-      xl = lanes::select(better, new_xl, xl);
-      l2 = lanes::select(better, new_l2, l2);
-      changed |= better;
-    }
-    if (!lanes::any(changed)) break;
-  }
-  fit.scale = lanes::select(l2 > 0.0f, xl / l2, Float4{});
-  // Zeros: the search above divided by them. The reference stores the lowest level.
-  const Int4 zero = lanes::absolute(max) < kZeroBelow;
-  fit.scale = lanes::select(zero, Float4{}, fit.scale);
-  for (Int4& level : fit.levels) level = lanes::select(zero, Int4{} - kLevels, level);
-  return fit;
-}
 
 int unpack_scale(const BlockQ3_K& block, int s) {
   const int bits =
@@ -87,16 +31,7 @@ void pack_scale(int s, int scale, BlockQ3_K& block) {
 void encode_block(const float* x, BlockQ3_K& block) {
   float scales[kSubBlocks];
   std::uint8_t levels[BlockQ3_K::kElements];
-  for (int first = 0; first < kSubBlocks; first += kLanes) {
-    const Fit fit = fit_sub_blocks(x + first * kSubElements);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      scales[first + lane] = fit.scale[lane];
-      for (int i = 0; i < kSubElements; ++i)
-        levels[(first + lane) * kSubElements + i] =
-            static_cast<std::uint8_t>(fit.levels[i][lane] + kLevels);
-    }
-  }
-
+  row_coders().fits.q3_k(x, scales, levels);
   std::uint16_t d = 0;
   UnpackedQ3_K unpacked;
   const float scale_max = rounding::signed_absmax(scales, kSubBlocks);

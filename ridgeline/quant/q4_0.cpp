@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "ridgeline/quant/half.h"
-#include "ridgeline/quant/rounding.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 
@@ -21,22 +21,7 @@ void decode_q4_0(const std::byte* blocks, std::int64_t n, float* out) {
 }
 
 void encode_q4_0(const float* in, std::int64_t n, std::byte* blocks) {
-  constexpr int kHalf = BlockQ4_0::kElements / 2;
-  for (std::int64_t i = 0; i < n; i += BlockQ4_0::kElements) {
-    const float* x = in + i;
-    // The extreme element gets level -8, which has no positive counterpart.
-    const float d = rounding::signed_absmax(x, BlockQ4_0::kElements) / -8.0f;
-    const float inverse = rounding::reciprocal(d);
-    BlockQ4_0 block;
-    block.d = f32_to_f16(d);
-    for (int j = 0; j < kHalf; ++j) {
-      const int low = rounding::level(x[j] * inverse, 8);
-      const int high = rounding::level(x[j + kHalf] * inverse, 8);
-      block.qs[j] = static_cast<std::uint8_t>(low | high << 4);
-    }
-    std::memcpy(blocks, &block, sizeof block);
-    blocks += sizeof block;
-  }
+  row_coders().q4_0(in, n, blocks);
 }
 
 }  // namespace ridgeline

@@ -9,7 +9,7 @@ namespace {
 using k_affine::kSubBlocks;
 using k_affine::kSubElements;
 
-constexpr k_affine::Search kSearch{.level_max = 15, .trials = 21, .first = -1.0f};
+constexpr StepTrials kTrials{.level_max = 15, .trials = 21, .first = -1.0f};
 
 }  // namespace
 
@@ -43,7 +43,7 @@ BlockQ4_K pack_q4_k(const k_affine::Encoded& from) {
 
 void encode_q4_k(const float* in, std::int64_t n, std::byte* blocks) {
   for (std::int64_t i = 0; i < n; i += BlockQ4_K::kElements) {
-    const BlockQ4_K block = pack_q4_k(k_affine::encode_block(in + i, kSearch));
+    const BlockQ4_K block = pack_q4_k(k_affine::encode_block(in + i, kTrials));
     std::memcpy(blocks, &block, sizeof block);
     blocks += sizeof block;
   }

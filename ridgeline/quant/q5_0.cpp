@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "ridgeline/quant/half.h"
-#include "ridgeline/quant/rounding.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 
@@ -29,26 +29,7 @@ void decode_q5_0(const std::byte* blocks, std::int64_t n, float* out) {
 }
 
 void encode_q5_0(const float* in, std::int64_t n, std::byte* blocks) {
-  constexpr int kHalf = BlockQ5_0::kElements / 2;
-  for (std::int64_t i = 0; i < n; i += BlockQ5_0::kElements) {
-    const float* x = in + i;
-    // The extreme element gets level -16, which has no positive counterpart.
-    const float d = rounding::signed_absmax(x, BlockQ5_0::kElements) / -16.0f;
-    const float inverse = rounding::reciprocal(d);
-    BlockQ5_0 block;
-    block.d = f32_to_f16(d);
-    std::uint32_t fifth_bits = 0;
-    for (int j = 0; j < kHalf; ++j) {
-      const int low = rounding::level(x[j] * inverse, 16);
-      const int high = rounding::level(x[j + kHalf] * inverse, 16);
-      block.qs[j] = static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
-      fifth_bits |= static_cast<std::uint32_t>(low >> 4) << j;
-      fifth_bits |= static_cast<std::uint32_t>(high >> 4) << (j + kHalf);
-    }
-    std::memcpy(block.qh, &fifth_bits, sizeof fifth_bits);
-    std::memcpy(blocks, &block, sizeof block);
-    blocks += sizeof block;
-  }
+  row_coders().q5_0(in, n, blocks);
 }
 
 }  // namespace ridgeline

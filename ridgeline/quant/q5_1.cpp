@@ -2,14 +2,13 @@
 
 #include <cstring>
 
-#include "ridgeline/quant/affine32.h"
 #include "ridgeline/quant/half.h"
+#include "ridgeline/quant/isa.h"
 
 namespace ridgeline {
 namespace {
 
 constexpr int kHalf = BlockQ5_1::kElements / 2;
-constexpr int kTop = 31;
 
 }  // namespace
 
@@ -33,22 +32,7 @@ void decode_q5_1(const std::byte* blocks, std::int64_t n, float* out) {
 }
 
 void encode_q5_1(const float* in, std::int64_t n, std::byte* blocks) {
-  for (std::int64_t i = 0; i < n; i += BlockQ5_1::kElements) {
-    const float* x = in + i;
-    const affine32::Fit fit = affine32::fit(x, kTop);
-    BlockQ5_1 block{.d = f32_to_f16(fit.d), .m = f32_to_f16(fit.min), .qh = {}, .qs = {}};
-    std::uint32_t fifth_bits = 0;
-    for (int j = 0; j < kHalf; ++j) {
-      const int low = affine32::level(fit, x[j], kTop);
-      const int high = affine32::level(fit, x[j + kHalf], kTop);
-      block.qs[j] = static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
-      fifth_bits |= static_cast<std::uint32_t>(low >> 4) << j;
-      fifth_bits |= static_cast<std::uint32_t>(high >> 4) << (j + kHalf);
-    }
-    std::memcpy(block.qh, &fifth_bits, sizeof fifth_bits);
-    std::memcpy(blocks, &block, sizeof block);
-    blocks += sizeof block;
-  }
+  row_coders().q5_1(in, n, blocks);
 }
 
 }  // namespace ridgeline

@@ -9,7 +9,7 @@ namespace {
 using k_affine::kSubBlocks;
 using k_affine::kSubElements;
 
-constexpr k_affine::Search kSearch{.level_max = 31, .trials = 16, .first = -0.5f};
+constexpr StepTrials kTrials{.level_max = 31, .trials = 16, .first = -0.5f};
 
 }  // namespace
 
@@ -48,7 +48,7 @@ BlockQ5_K pack_q5_k(const k_affine::Encoded& from) {
 
 void encode_q5_k(const float* in, std::int64_t n, std::byte* blocks) {
   for (std::int64_t i = 0; i < n; i += BlockQ5_K::kElements) {
-    const BlockQ5_K block = pack_q5_k(k_affine::encode_block(in + i, kSearch));
+    const BlockQ5_K block = pack_q5_k(k_affine::encode_block(in + i, kTrials));
     std::memcpy(blocks, &block, sizeof block);
     blocks += sizeof block;
   }

@@ -29,24 +29,6 @@ inline float reciprocal(float d) {
   return std::isfinite(inverse) ? inverse : 0.0f;
 }
 
-/// The level of v, a number of steps in [-half, half], as the 4- and 5-bit formats
-/// store it: v + half to the nearest integer, ties up, limited to [0, 2·half - 1].
-inline int level(float v, int half) {
-  const float shifted = v + (static_cast<float>(half) + 0.5f);
-  const float top = static_cast<float>(2 * half - 1);
-  const float low = shifted > 0.0f ? shifted : 0.0f;  // NaN goes to 0
-  return static_cast<int>(low < top ? low : top);
-}
-
-/// Nearest integer with ties away from zero, limited to [-127, 127]: roundf for Q8_0.
-inline int round_half_away(float v) {
-  const float low = v > -127.0f ? v : -127.0f;
-  const float x = low < 127.0f ? low : 127.0f;
-  const int whole = static_cast<int>(x);
-  const float rest = x - static_cast<float>(whole);
-  return whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
-}
-
 /// Nearest integer with ties to even, for |v| <= 2^22: adding 1.5·2^23 leaves the
 /// integer in the low bits. Beyond that range some integer comes out, as in ggml.
 inline int round_half_even(float v) {

@@ -283,7 +283,8 @@ Status bench_products(KernelBenchRun& run) {
     for (const DTypeInfo& type : all_dtypes()) {
       if (!run.wants(type.dtype)) continue;
       for (const bool exact : {false, true}) {
-        const WeightKernel* kernel = find_weight_kernel(*kernels, type.dtype, exact);
+        const WeightKernel* kernel = find_weight_kernel(
+            *kernels, type.dtype, exact ? ActivationPrecision::kExact : ActivationPrecision::kFast);
         if (kernel == nullptr || (exact && !run.options().exact)) continue;
         if (!seen.insert(kernel->tile[kMaxTileRows]).second) continue;
         if (run.time_is_over()) {

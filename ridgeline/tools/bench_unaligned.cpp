@@ -113,7 +113,7 @@ Status bench_unaligned_loads(KernelBenchRun& run) {
   std::set<TileKernel> seen;
   for (const KernelTable* kernels : run.tables())
     for (const DType format : kFormats) {
-      const WeightKernel* kernel = find_weight_kernel(*kernels, format, false);
+      const WeightKernel* kernel = find_weight_kernel(*kernels, format, ActivationPrecision::kFast);
       if (!run.wants(format) || !seen.insert(kernel->tile[1]).second) continue;
       for (const Place& place : kPlaces) {
         if (run.time_is_over()) {

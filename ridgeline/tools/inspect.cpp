@@ -24,7 +24,8 @@ const char* kind_name(VocabularyData::Kind kind) {
 }  // namespace
 
 std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
-  return config->kv_elements(tokens) * info(type).block_bytes;
+  const DTypeInfo& t = info(type);
+  return (config->kv_elements(tokens) * t.block_bytes + t.block_elements - 1) / t.block_elements;
 }
 
 Result<FileReport> inspect_file(const std::string& path, std::optional<DType> quantize) {

@@ -15,12 +15,12 @@ namespace {
 
 constexpr std::string_view kEmbedding = "token_embd.weight", kHead = "output.weight";
 
-/// Bytes of a matrix in memory, which are its file's but for padding.
-double packed_bytes(const TensorView& tensor, const WeightKernel& kernel, int panel_width) {
+/// Bytes of a matrix that a product reads: its file's but for padding and rounding.
+double read_bytes(const TensorView& tensor, const WeightKernel& kernel, int panel_width) {
   const std::int64_t matrices = matrices_in(tensor);
   const std::int64_t panels = (tensor.rows() / matrices + panel_width - 1) / panel_width;
   return static_cast<double>(matrices * panels) *
-         static_cast<double>(kernel.panel_bytes(tensor.cols()));
+         static_cast<double>(kernel.read_bytes(tensor.cols()));
 }
 
 /// One expert's matrix, or all of a layer's.
@@ -62,7 +62,7 @@ std::vector<ModelCost::Sight> sights_of(const ModelConfig& config) {
 }  // namespace
 
 ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
-                     const KernelTable& kernels, bool exact, double kv_bytes) {
+                     const KernelTable& kernels, ActivationPrecision activations, double kv_bytes) {
   ModelCost cost;
   cost.kv_bytes = kv_bytes;
   cost.sights = sights_of(config);
@@ -71,22 +71,26 @@ ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tens
     cost.chosen_share = static_cast<double>(config.experts.routing.chosen) / config.experts.count;
   const bool untied = std::ranges::find(tensors, kHead, &TensorView::name) != tensors.end();
   const std::string last_layer = fmt::format("blk.{}.", config.layers - 1);
+  const auto treatment = [&](const TensorView& tensor) {
+    return is_int8(activations) && matrix_type(tensor).kept ? ActivationPrecision::kFast
+                                                            : activations;
+  };
   for (const TensorView& tensor : tensors) {
     if (matrices_in(tensor) == 0 || (untied && tensor.name == kEmbedding)) continue;
-    const WeightKernel* kernel = find_weight_kernel(kernels, tensor.dtype, exact);
+    const WeightKernel* kernel = find_weight_kernel(kernels, tensor.dtype, treatment(tensor));
     RIDGELINE_CHECK(kernel != nullptr);  // the model was loaded
     const bool skipped = only_for_logits(tensor.name, last_layer);
     if (is_expert(tensor.name)) {
       Cost& experts = skipped ? cost.logit_experts : cost.experts;
       experts.ops_of(arithmetic_of(kernel->activation)) +=
           2.0 * static_cast<double>(tensor.elements()) * cost.chosen_share;
-      experts.bytes += packed_bytes(tensor, *kernel, kernels.panel_width);
+      experts.bytes += read_bytes(tensor, *kernel, kernels.panel_width);
       continue;
     }
     (skipped ? cost.per_logit_row : cost.per_row).ops_of(arithmetic_of(kernel->activation)) +=
         2.0 * static_cast<double>(tensor.elements());
     (skipped ? cost.per_logit_pass : cost.per_pass).bytes +=
-        packed_bytes(tensor, *kernel, kernels.panel_width);
+        read_bytes(tensor, *kernel, kernels.panel_width);
   }
   return cost;
 }

@@ -43,9 +43,8 @@ struct ModelCost {
   Cost of(std::span<const Pass> passes) const;
 };
 
-/// `tensors` are the file's; `exact` is ActivationPrecision::kExact; `kv_bytes` is what a
-/// position takes in the cache.
+/// `tensors` are the file's; `kv_bytes` is what a position takes in the cache.
 ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
-                     const KernelTable& kernels, bool exact, double kv_bytes);
+                     const KernelTable& kernels, ActivationPrecision activations, double kv_bytes);
 
 }  // namespace ridgeline

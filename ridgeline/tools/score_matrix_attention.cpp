@@ -63,7 +63,7 @@ Result<ScoreMatrixAttention> ScoreMatrixAttention::create(const KernelTable& ker
                                                           std::span<const std::uint16_t> v) {
   ScoreMatrixAttention a;
   a.kernels_ = &kernels;
-  a.weight_ = find_weight_kernel(kernels, DType::kF16, /*exact=*/true);
+  a.weight_ = find_weight_kernel(kernels, DType::kF16, ActivationPrecision::kExact);
   a.packer_ = find_activation_kernel(kernels, ActivationFormat::kF32);
   a.head_dim_ = head_dim;
   a.positions_ = static_cast<std::int64_t>(k.size()) / head_dim;

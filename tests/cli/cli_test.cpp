@@ -110,6 +110,7 @@ TEST_F(Cli, InspectSaysWhatTheFileNeeds) {
   EXPECT_EQ(j["config"]["layers"], 2);
   EXPECT_EQ(j["kv"]["F16"]["bytes_per_token"], 2 * 2 * 2 * 64 * 2);
   EXPECT_EQ(j["kv"]["F16"]["bytes"], 2 * 2 * 2 * 64 * 2 * 100);
+  EXPECT_EQ(j["kv"]["Q8_0"]["bytes_per_token"], 2 * 2 * 2 * (64 + 2 * 2));
   EXPECT_THAT(ridgeline({"inspect", model_}).out, AllOf(HasSubstr("Q4_0"), HasSubstr("tokenizer")));
 }
 
@@ -122,6 +123,44 @@ TEST_F(Cli, EvalPrintsFigures) {
   EXPECT_GT(json::parse(eval.out)["nll"], 0.0);
   EXPECT_EQ(json::parse(eval.out)["predicted_tokens"], 4 * 31);  // 4 windows, second halves
   std::remove(text.c_str());
+}
+
+TEST_F(Cli, EvalAgainstABase) {
+  const std::string text = test::temporary_path("text.txt"),
+                    other = test::temporary_path("other.gguf");
+  write_file(text, std::string(300, 'a'));
+  const std::vector<std::string> arguments{"eval", "-m", model_, "--text", text, "-c", "64"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return ridgeline(more);
+  };
+  // The same file, as it is run and exactly; and twice in the same way.
+  const Outcome rounded = with({"--base", model_, "--json"});
+  ASSERT_EQ(rounded.exit_code, 0) << rounded.err;
+  const json j = json::parse(rounded.out);
+  EXPECT_EQ(j["activations"], "fast");
+  EXPECT_EQ(j["base"]["model"], model_);
+  EXPECT_EQ(j["base"]["activations"], "f32");
+  EXPECT_EQ(j["base"]["kv_type"], "f32");
+  EXPECT_GT(j["base"]["perplexity"], 0.0);
+  EXPECT_GT(j["kl"]["mean"], 0.0);
+  EXPECT_GE(j["kl"]["max"], j["kl"]["p99"]);
+  EXPECT_LE(j["top1"], 1.0);
+  EXPECT_EQ(j["positions"], 4 * 31);
+  const json same = json::parse(
+      with({"--base", model_, "--base-ctk", "f16", "--base-activations", "fast", "--json"}).out);
+  EXPECT_EQ(same["kl"]["max"], 0.0);
+  EXPECT_EQ(same["perplexity"], same["base"]["perplexity"]);
+  EXPECT_THAT(with({"--base", model_}).out,
+              AllOf(HasSubstr("base:"), HasSubstr("KL(base || model)"), HasSubstr("same top")));
+
+  test::write_random_model(other, {.vocab_size = 310});
+  expect_error(with({"--base", other}), "the base predicts 310 tokens and the model 300");
+  expect_error(with({"--base", "/no/such/file"}), "the base: /no/such/file");
+  expect_error(with({"--base", model_, "--base-ctk", "f7"}),
+               "the base: --cache-type-k f7: expected");
+  expect_usage_error(with({"--base-ctk", "f16"}), "--base");
+  for (const std::string& path : {text, other}) std::remove(path.c_str());
 }
 
 TEST_F(Cli, ThePackedCacheSaysWhatItDid) {
@@ -157,6 +196,8 @@ TEST_F(Cli, BadInputIsOneSentence) {
   expect_error(ridgeline({"run", "-m", model_, "-p", std::string(500, 'x'), "-c", "64"}),
                "but the context holds 64");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q9"}), "--cache-type-k q9");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q4_0", "-ctv", "q4_0"}),
+               "expected f32, f16, bf16 or q8_0");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "f32", "-ctv", "f16"}),
                "--cache-type-v");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "lots"}),

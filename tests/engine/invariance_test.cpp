@@ -25,7 +25,9 @@ constexpr int kBlocks = 120;
 class Runner {
  public:
   Runner(const std::string& path, const BackendOptions& options, DType kv_type) {
-    auto file = ModelFile::open(path);
+    // Models of F32 have nothing that int8 treats.
+    auto file = is_int8(options.activations) ? ModelFile::open(path, {.quantize = DType::kF16})
+                                             : ModelFile::open(path);
     EXPECT_TRUE(file) << file.error().message;
     auto backend = create_backend(options);
     EXPECT_TRUE(backend) << backend.error().message;
@@ -182,7 +184,7 @@ TEST_P(Invariance, EveryKvTypeAndArchitectureBeyondOneSpan) {
     const std::string path = test::temporary_path("kv.gguf");
     test::write_random_model(path,
                              {.architecture = architecture, .dtype = DType::kQ8_0, .tied = true});
-    for (DType kv_type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (DType kv_type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
       SCOPED_TRACE(std::string(architecture) + ", KV " + std::string(name(kv_type)));
       expect_invariant(path, {.isa = GetParam()}, kv_type, 600);
     }
@@ -201,6 +203,33 @@ TEST_P(Invariance, MixturesOfQuantizedExperts) {
   }
 }
 
+// Outliers are a row's own, whatever is beside it: with and without, in layers and experts.
+TEST_P(Invariance, Int8AndItsOutliers) {
+  for (const auto activations : {ActivationPrecision::kInt8, ActivationPrecision::kLlmInt8})
+    for (test::RandomModel model :
+         {test::RandomModel{.dtype = DType::kF16},
+          test::RandomModel{.architecture = "qwen3moe", .dtype = DType::kBF16, .experts = 9}}) {
+      SCOPED_TRACE(std::string(name(activations)) + " " + model.architecture);
+      const std::string path = test::temporary_path("int8.gguf");
+      model.outliers = 20;
+      test::write_random_model(path, model);
+      expect_invariant(path, {.isa = GetParam(), .activations = activations}, DType::kF16, 100);
+      std::remove(path.c_str());
+    }
+}
+
+// Latent attention multiplies by head; widths that are no multiple of 32.
+TEST_P(Invariance, Int8OfRecipes) {
+  for (const char* name : {"deepseek2-lite-old", "deepseek2", "gpt2"}) {
+    SCOPED_TRACE(name);
+    const std::string path = test::temporary_path("recipe.gguf");
+    test::write_recipe_model(path, test::read_recipe(name));
+    expect_invariant(path, {.isa = GetParam(), .activations = ActivationPrecision::kLlmInt8},
+                     DType::kF16, 100);
+    std::remove(path.c_str());
+  }
+}
+
 // Odd widths, one KV head, windows, two kinds of rotation, caps, other norms and activations.
 TEST_P(Invariance, EveryRecipe) {
   for (const std::string& name : test::recipe_names()) {
@@ -209,7 +238,8 @@ TEST_P(Invariance, EveryRecipe) {
     SCOPED_TRACE(name);
     const std::string path = test::temporary_path("recipe.gguf");
     test::write_recipe_model(path, recipe);
-    expect_invariant(path, {.isa = GetParam()}, DType::kF16, 100);
+    for (DType kv_type : {DType::kF16, DType::kQ8_0})
+      expect_invariant(path, {.isa = GetParam()}, kv_type, 100);
     std::remove(path.c_str());
   }
 }

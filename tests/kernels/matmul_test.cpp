@@ -82,14 +82,13 @@ TEST_P(MatMul, AgreesWithTheExactProduct) {
         const Buffer panel = pack_panel(kernel, w);
         const std::vector<float> got = product(kernel, panel, x, 0, kMaxTileRows);
         for (int r = 0; r < kMaxTileRows; ++r) {
-          const std::vector<double> seen = reference::as_packed(x.row(r), k, kernel.activation);
           for (int c = 0; c < kernels().panel_width; ++c) {
             const float value = got[static_cast<std::size_t>(r * kernels().panel_width + c)];
             if (c >= columns) {
               ASSERT_EQ(value, 0.0f) << "a column beyond the weight";
               continue;
             }
-            const reference::Expected e = reference::expected_product(w.decoded(c), seen);
+            const reference::Expected e = reference::expected_of(kernel, w, c, x.row(r));
             ASSERT_NEAR(static_cast<double>(value), e.value, e.tolerance)
                 << "k " << k << " row " << r << " column " << c;
           }
@@ -197,8 +196,7 @@ TEST_P(MatMul, ExtremeLevelsDoNotOverflow) {
       for (const float value : {127.0f, -127.0f}) {
         Activations x{2, k, std::vector<float>(static_cast<std::size_t>(2 * k), value)};
         const std::vector<float> got = product(kernel, panel, x, 0, 2);
-        const reference::Expected e = reference::expected_product(
-            w.decoded(0), reference::as_packed(x.row(0), k, kernel.activation));
+        const reference::Expected e = reference::expected_of(kernel, w, 0, x.row(0));
         for (const float y : got) ASSERT_NEAR(static_cast<double>(y), e.value, e.tolerance);
       }
     }
@@ -213,7 +211,8 @@ TEST_P(MatMul, NonFiniteActivationsMakeTheirRowNaNAndNoOther) {
     const std::int64_t k = info(kernel.weight).block_elements == 1 ? 65 : 512;
     const auto width = static_cast<std::size_t>(kernels().panel_width);
     const bool quantized = kernel.activation == ActivationFormat::kQ8x32 ||
-                           kernel.activation == ActivationFormat::kQ8x256;
+                           kernel.activation == ActivationFormat::kQ8x256 ||
+                           kernel.activation == ActivationFormat::kInt8Row;
     const Weights w = reference::random_weights(kernel.weight, kernels().panel_width, k, rng);
     const Buffer panel = pack_panel(kernel, w);
     const Activations good = reference::random_activations(4, k, rng);
@@ -274,8 +273,7 @@ TEST_P(MatMul, ZeroTinyAndHugeActivationsAreFinite) {
       const Activations x{1, k, std::vector<float>(static_cast<std::size_t>(k), size)};
       const std::vector<float> got = product(kernel, panel, x, 0, 1);
       for (int c = 0; c < kernels().panel_width; ++c) {
-        const reference::Expected e = reference::expected_product(
-            w.decoded(c), reference::as_packed(x.row(0), k, kernel.activation));
+        const reference::Expected e = reference::expected_of(kernel, w, c, x.row(0));
         ASSERT_NEAR(static_cast<double>(got[static_cast<std::size_t>(c)]), e.value,
                     e.tolerance + 1e-36)
             << size;

@@ -153,4 +153,58 @@ inline Expected expected_product(const std::vector<float>& w, const std::vector<
   return e;
 }
 
+/// A row rounded to 8 bits by its largest magnitude: levels, and what one is worth.
+struct RoundedRow {
+  std::vector<double> levels;
+  double scale = 0.0;
+};
+inline RoundedRow rounded_row(const std::vector<float>& x) {
+  RoundedRow row{std::vector<double>(x.size()), 0.0};
+  float max = 0.0f;
+  for (const float v : x) max = std::fmax(max, std::fabs(v));
+  if (max < 1e-30f) return row;
+  const float inverse = 127.0f / max;
+  row.scale = static_cast<double>(max / 127.0f);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    row.levels[i] = static_cast<double>(std::nearbyint(x[i] * inverse));
+  return row;
+}
+
+/// Products of weights and activations that are both rounded by rows; with `outliers`, all
+/// |x| >= 6 are multiplied as they are, with the weights of the file (Dettmers et al. 2022,
+/// equation 8). A chain has two steps for a block of 256 and one for each outlier.
+inline Expected expected_int8(const std::vector<float>& w, const float* x, bool outliers) {
+  std::vector<float> rest(x, x + w.size());
+  Expected e;
+  double bound = 0.0, steps = 2.0 * std::ceil(static_cast<double>(w.size()) / 256.0);
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    if (!outliers || std::fabs(x[i]) < 6.0f) continue;
+    const double term = static_cast<double>(w[i]) * static_cast<double>(x[i]);
+    e.value += term;
+    bound += std::fabs(term);
+    steps += 1.0;
+    rest[i] = 0.0f;
+  }
+  const RoundedRow a = rounded_row(w), b = rounded_row(rest);
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const double term = a.levels[i] * b.levels[i] * a.scale * b.scale;
+    e.value += term;
+    bound += std::fabs(term);
+  }
+  e.tolerance = bound * 2.0 * (steps + 2.0) * 0x1p-24 + 1e-30;
+  return e;
+}
+
+/// Of any kernel: column `c` of the weight times a row of activations.
+inline Expected expected_of(const WeightKernel& kernel, const Weights& w, int c, const float* x) {
+  switch (kernel.activation) {
+    case ActivationFormat::kInt8Row:
+      return expected_int8(w.decoded(c), x, false);
+    case ActivationFormat::kInt8RowOutliers:
+      return expected_int8(w.decoded(c), x, true);
+    default:
+      return expected_product(w.decoded(c), as_packed(x, w.k, kernel.activation));
+  }
+}
+
 }  // namespace ridgeline::reference

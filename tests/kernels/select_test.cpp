@@ -55,8 +55,9 @@ TEST(Select, EveryTypeHasAKernelAndAnExactOne) {
   for (const KernelTable* table : available_kernels())
     for (const DTypeInfo& type : all_dtypes()) {
       SCOPED_TRACE(std::string(table->name) + " " + std::string(type.name));
-      const WeightKernel* best = find_weight_kernel(*table, type.dtype, false);
-      const WeightKernel* exact = find_weight_kernel(*table, type.dtype, true);
+      const WeightKernel* best = find_weight_kernel(*table, type.dtype, ActivationPrecision::kFast);
+      const WeightKernel* exact =
+          find_weight_kernel(*table, type.dtype, ActivationPrecision::kExact);
       ASSERT_NE(best, nullptr);
       ASSERT_NE(exact, nullptr);
       EXPECT_EQ(exact->activation, ActivationFormat::kF32);
@@ -71,11 +72,40 @@ TEST(Select, EveryTypeHasAKernelAndAnExactOne) {
 TEST(Select, PanelsAreTheSameForBothTreatments) {
   for (const KernelTable* table : available_kernels())
     for (const DTypeInfo& type : all_dtypes()) {
-      const WeightKernel& best = *find_weight_kernel(*table, type.dtype, false);
-      const WeightKernel& exact = *find_weight_kernel(*table, type.dtype, true);
+      const WeightKernel& best =
+          *find_weight_kernel(*table, type.dtype, ActivationPrecision::kFast);
+      const WeightKernel& exact =
+          *find_weight_kernel(*table, type.dtype, ActivationPrecision::kExact);
       for (const std::int64_t k : {256, 512, 768}) {
         EXPECT_EQ(best.panel_bytes(k), exact.panel_bytes(k));
         EXPECT_EQ(best.panel_bytes(k) % 64, 0u);
+      }
+    }
+}
+
+TEST(Select, Int8IsForSixteenBitWeightsAndOthersKeepTheirBest) {
+  for (const KernelTable* table : available_kernels())
+    for (const DTypeInfo& type : all_dtypes()) {
+      SCOPED_TRACE(std::string(table->name) + " " + std::string(type.name));
+      const WeightKernel& best =
+          *find_weight_kernel(*table, type.dtype, ActivationPrecision::kFast);
+      const WeightKernel& plain =
+          *find_weight_kernel(*table, type.dtype, ActivationPrecision::kInt8);
+      const WeightKernel& mixed =
+          *find_weight_kernel(*table, type.dtype, ActivationPrecision::kLlmInt8);
+      if (type.dtype == DType::kF16 || type.dtype == DType::kBF16) {
+        EXPECT_EQ(plain.activation, ActivationFormat::kInt8Row);
+        EXPECT_EQ(mixed.activation, ActivationFormat::kInt8RowOutliers);
+        EXPECT_NE(find_activation_kernel(*table, plain.activation), nullptr);
+        EXPECT_NE(find_activation_kernel(*table, mixed.activation), nullptr);
+        // One layout for both, of which products read a byte for each weight.
+        EXPECT_EQ(plain.panel_bytes(512), mixed.panel_bytes(512));
+        EXPECT_EQ(plain.panel_bytes(512), 64u + 3 * 512 * 16);
+        EXPECT_EQ(plain.read_bytes(512), 64u + 512 * 16);
+      } else {
+        EXPECT_EQ(&plain, &best);
+        EXPECT_EQ(&mixed, &best);
+        EXPECT_EQ(best.read_bytes(512), best.panel_bytes(512));
       }
     }
 }

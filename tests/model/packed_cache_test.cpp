@@ -213,6 +213,40 @@ TEST_F(PackedCache, LayoutsOfTypesDiffer) {
   EXPECT_EQ(layouts.size(), all_dtypes().size() - 1);
 }
 
+// 16-bit weights that are rounded to 8 bits have a layout of their own, with or without
+// outliers; the head has none.
+TEST_F(PackedCache, Int8HasItsOwnFile) {
+  const std::string half = test::temporary_path("half.gguf");
+  test::write_random_model(half, {.dtype = DType::kF16});
+  const auto layout = [](ActivationPrecision activations, MatrixType type) {
+    auto backend = create_backend({.threads = 1, .isa = {}, .activations = activations});
+    return (*backend)->packed_layout(type);
+  };
+  std::map<ActivationPrecision, std::string> path;
+  for (const auto activations :
+       {ActivationPrecision::kFast, ActivationPrecision::kInt8, ActivationPrecision::kLlmInt8}) {
+    SCOPED_TRACE(name(activations));
+    StartOptions options{.activations = activations};
+    const Start without = start(half, options);
+    options.cache = cache_;
+    const Start with = start(half, options);
+    EXPECT_EQ(with.logits, without.logits);
+    path[activations] = with.report.path;
+    EXPECT_EQ(with.report.state,
+              activations == ActivationPrecision::kLlmInt8 ? State::kUsed : State::kWritten);
+    for (const DType type : {DType::kF16, DType::kBF16}) {
+      EXPECT_EQ(layout(activations, {type, /*is_kept=*/true}),
+                layout(ActivationPrecision::kFast, type));
+      EXPECT_EQ(layout(activations, type) == layout(ActivationPrecision::kFast, type),
+                activations == ActivationPrecision::kFast);
+    }
+    EXPECT_EQ(layout(activations, DType::kF32), layout(ActivationPrecision::kFast, DType::kF32));
+  }
+  EXPECT_NE(path[ActivationPrecision::kFast], path[ActivationPrecision::kInt8]);
+  EXPECT_EQ(path[ActivationPrecision::kLlmInt8], path[ActivationPrecision::kInt8]);
+  std::remove(half.c_str());
+}
+
 TEST_F(PackedCache, ModelsShareAFolder) {
   const std::string other = test::temporary_path("other.gguf");
   test::write_random_model(other, {.dtype = DType::kQ4_0, .seed = 2});

@@ -24,7 +24,8 @@ struct RandomModel {
   int context = 1024;
   bool tied = false;
   unsigned seed = 1;
-  float planted = 0;  ///< if not 0: the value of one weight (NaN, infinity)
+  float outliers = 1;  ///< every 50th weight of a norm is so many times as large
+  float planted = 0;   ///< if not 0: the value of one weight (NaN, infinity)
 };
 
 /// Writes it as GGUF to `path`, with a SentencePiece vocabulary of bytes.

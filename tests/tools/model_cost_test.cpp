@@ -37,8 +37,9 @@ std::vector<TensorView> tensors() {
 /// K and V, two layers, 2 heads of 8, F16.
 constexpr double kKvBytes = 2 * 2 * 2 * 8 * 2;
 
-ModelCost cost(const std::vector<TensorView>& list, bool exact = false) {
-  return model_cost(config(), list, *find_kernels("generic"), exact, kKvBytes);
+ModelCost cost(const std::vector<TensorView>& list,
+               ActivationPrecision activations = ActivationPrecision::kFast) {
+  return model_cost(config(), list, *find_kernels("generic"), activations, kKvBytes);
 }
 
 double int8(const Cost& c) { return c.ops[static_cast<std::size_t>(Arithmetic::kInt8)]; }
@@ -55,6 +56,18 @@ TEST(ModelCost, WeightsCountOnceAPassAndRowsByTheirArithmetic) {
   EXPECT_EQ(c.attention_ops, 4 * 2 * 4 * 8);
 }
 
+TEST(ModelCost, Int8ReadsAByteForEachWeightButOfTheHead) {
+  const std::vector<TensorView> list{tensor("token_embd.weight", DType::kF16, {160, 64}),
+                                     tensor("blk.0.attn_q.weight", DType::kF16, {64, 64})};
+  for (const auto activations : {ActivationPrecision::kInt8, ActivationPrecision::kLlmInt8}) {
+    const ModelCost c = cost(list, activations);
+    EXPECT_EQ(int8(c.per_row), 2 * 64 * 64);
+    EXPECT_EQ(c.per_pass.bytes, 4 * (64 + 64 * 16));  // four panels, their scales first
+    EXPECT_EQ(f32(c.per_logit_row), 2 * 160 * 64);
+    EXPECT_EQ(c.per_logit_pass.bytes, 160 * 64 * 2);
+  }
+}
+
 TEST(ModelCost, OfExpertsWhatRowsChoose) {
   ModelConfig c = config();
   c.experts.count = 8;
@@ -65,7 +78,8 @@ TEST(ModelCost, OfExpertsWhatRowsChoose) {
       tensor("blk.0.ffn_down_exps.weight", DType::kF32, {8, 64, 32}),  // 65,536
       tensor("blk.1.ffn_down.0.weight", DType::kF32, {64, 32}),        // 8,192
       tensor("blk.1.ffn_gate_exps.bias", DType::kF32, {8, 32})};
-  const ModelCost cost = model_cost(c, list, *find_kernels("generic"), false, kKvBytes);
+  const ModelCost cost =
+      model_cost(c, list, *find_kernels("generic"), ActivationPrecision::kFast, kKvBytes);
   EXPECT_EQ(cost.per_pass.bytes, 4096);  // a panel has 16 rows
   EXPECT_EQ(cost.experts.bytes, 65536);
   EXPECT_EQ(cost.logit_experts.bytes, 8192);
@@ -79,7 +93,8 @@ TEST(ModelCost, OfExpertsWhatRowsChoose) {
 TEST(ModelCost, WindowsEndWhatALayerSees) {
   ModelConfig c = config();
   c.layer_windows = {4, 0};
-  const ModelCost windowed = model_cost(c, tensors(), *find_kernels("generic"), false, kKvBytes);
+  const ModelCost windowed =
+      model_cost(c, tensors(), *find_kernels("generic"), ActivationPrecision::kFast, kKvBytes);
   const ModelCost all = cost(tensors());
   const auto attention = [](const ModelCost& cost, const Pass& pass) {
     Cost without = cost.of(pass);
@@ -137,7 +152,7 @@ TEST(ModelCost, AnEmbeddingThatIsNoHeadIsOnlyGathered) {
 }
 
 TEST(ModelCost, ExactActivationsMultiplyInF32) {
-  const ModelCost c = cost(tensors(), /*exact=*/true);
+  const ModelCost c = cost(tensors(), ActivationPrecision::kExact);
   EXPECT_EQ(int8(c.per_row), 0);
   EXPECT_EQ(f32(c.per_row), 16384 + 16384);
 }

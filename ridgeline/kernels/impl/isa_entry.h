@@ -50,18 +50,25 @@ struct PeakKernels {
   int count;
 };
 
-// kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
-// use those of the family that they extend.
+// kernels/<isa>/elementwise.cpp, attention.cpp, attention_q8.cpp, kv.cpp: the ISAs without a line
+// here use those of the family that they extend.
 #define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)   \
   namespace isa {                               \
   extern const ElementwiseKernels kElementwise; \
   extern const AttentionKernels kAttention;     \
+  void attend_q8(const AttentionSpan& span);    \
   extern const KvKernels kKv;                   \
   }
 RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx2)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx512)
 #undef RIDGELINE_DECLARE_VECTOR_KERNELS
+
+// kernels/avx512vnni/attention_q8.cpp: byte dot products on a Q8_0 cache, the rest as avx512.
+namespace avx512vnni {
+std::size_t attention_scratch_floats(int head_dim, int value_dim, bool latent);
+void attention_span(const AttentionSpan& span);
+}  // namespace avx512vnni
 
 // kernels/<isa>/peak.cpp: every ISA has its own.
 #define RIDGELINE_DECLARE_PEAKS(isa) \
@@ -77,30 +84,35 @@ RIDGELINE_DECLARE_PEAKS(avx512bf16)
 #undef RIDGELINE_DECLARE_PEAKS
 
 // kernels/<isa>/activations.cpp, float_products.cpp (float weights, and the exact
-// treatment of quantized ones) and integer_products.cpp.
+// treatment of quantized ones), integer_products.cpp and int8_products.cpp.
 namespace generic {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace generic
 namespace avx2 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx2
 namespace avx2vnni {
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx2vnni
 namespace avx512 {
 extern const ActivationKernels kActivations;
 extern const WeightKernels kFloatProducts;
 extern const WeightKernels kExactProducts;
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx512
 namespace avx512vnni {
 extern const WeightKernels kIntegerProducts;
+extern const WeightKernels kInt8Products;
 }  // namespace avx512vnni
 namespace avx512bf16 {
 extern const ActivationKernels kActivations;  // adds kBF16

@@ -158,17 +158,29 @@ void decode_row(const std::byte* panel, int row, std::int64_t k, float* out) {
   }
 }
 
+/// What is done with panels but multiplying.
+struct PanelFunctions {
+  decltype(WeightKernel::panel_bytes) bytes, read_bytes;
+  decltype(WeightKernel::pack_panel) pack;
+  decltype(WeightKernel::decode_row) decode_row;
+};
+template <class F>
+inline constexpr PanelFunctions kBlockPanels{panel_bytes<F>, panel_bytes<F>, pack_panel<F>,
+                                             decode_row<F>};
+
 /// An entry of the table; Kernel<F, rows>::run for 1..kInterleave rows.
 template <class F, template <class, int> class Kernel>
-constexpr WeightKernel weight_kernel(int k_step, int prefetch_rows) {
+constexpr WeightKernel weight_kernel(int k_step, int prefetch_rows,
+                                     PanelFunctions panels = kBlockPanels<F>) {
   static_assert(kMaxTileRows == 8);
   return {F::kDType,
           Kernel<F, 1>::kActivation,
           k_step,
           prefetch_rows,
-          panel_bytes<F>,
-          pack_panel<F>,
-          decode_row<F>,
+          panels.bytes,
+          panels.read_bytes,
+          panels.pack,
+          panels.decode_row,
           {nullptr, tile_kernel<Kernel, F, 1>(), tile_kernel<Kernel, F, 2>(),
            tile_kernel<Kernel, F, 3>(), tile_kernel<Kernel, F, 4>(), tile_kernel<Kernel, F, 5>(),
            tile_kernel<Kernel, F, 6>(), tile_kernel<Kernel, F, 7>(), tile_kernel<Kernel, F, 8>()}};

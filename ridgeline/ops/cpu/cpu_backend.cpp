@@ -72,8 +72,8 @@ CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activatio
     : kernels_(&kernels),
       activations_(activations),
       pool_(threads, pin),
-      tile_buffers_(4),
-      second_tile_buffers_(4) {}
+      tile_buffers_(kActivationFormats),
+      second_tile_buffers_(kActivationFormats) {}
 
 Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const BackendOptions& options) {
   const KernelTable* kernels =
@@ -94,24 +94,26 @@ Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options) {
   return CpuBackend::create(options);
 }
 
-const WeightKernel* CpuBackend::weight_kernel(DType dtype) const {
-  return find_weight_kernel(*kernels_, dtype, activations_ == ActivationPrecision::kExact);
+const WeightKernel* CpuBackend::weight_kernel(MatrixType type) const {
+  return find_weight_kernel(
+      *kernels_, type.dtype,
+      type.kept && is_int8(activations_) ? ActivationPrecision::kFast : activations_);
 }
 
-Result<std::size_t> CpuBackend::packed_bytes(DType dtype, std::int64_t rows,
+Result<std::size_t> CpuBackend::packed_bytes(MatrixType type, std::int64_t rows,
                                              std::int64_t cols) const {
-  const WeightKernel* kernel = weight_kernel(dtype);
+  const WeightKernel* kernel = weight_kernel(type);
   if (kernel == nullptr)
-    return fail(fmt::format("type {}, for which {} has no kernel", name(dtype), isa()));
+    return fail(fmt::format("type {}, for which {} has no kernel", name(type.dtype), isa()));
   const auto panels = (rows + kernels_->panel_width - 1) / kernels_->panel_width;
   return static_cast<std::size_t>(panels) * kernel->panel_bytes(cols);
 }
 
-void CpuBackend::pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
-                           std::byte* packed) const {
-  const WeightKernel& kernel = *weight_kernel(dtype);
+void CpuBackend::pack_rows(MatrixType type, std::int64_t rows, std::int64_t cols,
+                           const std::byte* data, std::byte* packed) const {
+  const WeightKernel& kernel = *weight_kernel(type);
   const std::int64_t width = kernels_->panel_width;
-  const std::size_t stride = row_bytes(dtype, cols);
+  const std::size_t stride = row_bytes(type.dtype, cols);
   for (; rows > 0; rows -= width) {
     kernel.pack_panel(data, stride, static_cast<int>(std::min(width, rows)), cols, packed);
     data += static_cast<std::size_t>(width) * stride;
@@ -119,34 +121,34 @@ void CpuBackend::pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, co
   }
 }
 
-std::uint64_t CpuBackend::packed_layout(DType dtype) const {
+std::uint64_t CpuBackend::packed_layout(MatrixType type) const {
   // What the kernels make of some bytes says how they pack; a number that someone must
   // remember to raise would not. Even and odd numbers of blocks, and a panel that is not
   // full.
   constexpr int kRowsOfLast = 5;
-  const std::int64_t block = info(dtype).block_elements;
+  const std::int64_t block = info(type.dtype).block_elements;
   std::uint64_t layout = 0;
   for (const std::int64_t cols : {std::int64_t{512}, block == 1 ? 33 : 3 * block}) {
     const std::int64_t rows = kernels_->panel_width + kRowsOfLast;
-    std::vector<std::byte> data(static_cast<std::size_t>(rows) * row_bytes(dtype, cols));
+    std::vector<std::byte> data(static_cast<std::size_t>(rows) * row_bytes(type.dtype, cols));
     std::uint32_t state = 1;
     for (std::byte& b : data) {
       state = state * 1664525 + 1013904223;
       b = static_cast<std::byte>(state >> 24);
     }
     // 64-byte aligned, as panels are.
-    std::vector<PackedLine> packed(*packed_bytes(dtype, rows, cols) / sizeof(PackedLine));
-    pack_rows(dtype, rows, cols, data.data(), packed.front().bytes);
+    std::vector<PackedLine> packed(*packed_bytes(type, rows, cols) / sizeof(PackedLine));
+    pack_rows(type, rows, cols, data.data(), packed.front().bytes);
     layout = (layout << 32) | crc32c(std::as_bytes(std::span(packed)));
   }
   return layout;
 }
 
-Result<std::unique_ptr<PackedWeight>> CpuBackend::adopt_weight(DType dtype, std::int64_t rows,
+Result<std::unique_ptr<PackedWeight>> CpuBackend::adopt_weight(MatrixType type, std::int64_t rows,
                                                                std::int64_t cols,
                                                                PackedBytes packed) {
-  const WeightKernel& kernel = *weight_kernel(dtype);
-  RIDGELINE_CHECK(packed.bytes.size() == *packed_bytes(dtype, rows, cols) &&
+  const WeightKernel& kernel = *weight_kernel(type);
+  RIDGELINE_CHECK(packed.bytes.size() == *packed_bytes(type, rows, cols) &&
                   reinterpret_cast<std::uintptr_t>(packed.bytes.data()) % 64 == 0);
   if (std::ranges::find(used_formats_, kernel.activation) == used_formats_.end())
     used_formats_.push_back(kernel.activation);
@@ -171,7 +173,7 @@ Result<std::unique_ptr<DeviceBuffer>> CpuBackend::upload_floats(std::span<const 
 Result<std::size_t> CpuBackend::kv_block_bytes(const KvCacheShape& shape, int group) const {
   const KvKernel* kernel = find_kv_kernel(*kernels_, shape.dtype);
   if (kernel == nullptr)
-    return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16",
+    return fail(fmt::format("KV cache type {} is not supported; supported: F32, F16, BF16, Q8_0",
                             name(shape.dtype)));
   return CpuKvCache::block_stride(*kernel, shape) *
          static_cast<std::size_t>(shape.layers_of(group));

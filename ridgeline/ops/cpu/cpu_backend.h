@@ -28,6 +28,8 @@ class CpuWeight final : public PackedWeight {
   /// Of each column, the input it belongs to; null where they are in order.
   const std::vector<std::int32_t>* input_order() const { return panels_.input_order.get(); }
   std::size_t panel_bytes() const { return panel_bytes_; }
+  /// Of a panel, what a product reads.
+  std::size_t read_bytes() const { return kernel_->read_bytes(cols_); }
   const std::byte* panel(std::int64_t i) const {
     return panels_.bytes.data() + static_cast<std::size_t>(i) * panel_bytes_;
   }
@@ -88,13 +90,13 @@ class CpuBackend final : public Backend {
   int threads() const override { return pool_.size(); }
 
   ThreadPool& host_threads() override { return pool_; }
-  Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows,
+  Result<std::size_t> packed_bytes(MatrixType type, std::int64_t rows,
                                    std::int64_t cols) const override;
   std::int64_t pack_granularity() const override { return kernels_->panel_width; }
-  void pack_rows(DType dtype, std::int64_t rows, std::int64_t cols, const std::byte* data,
+  void pack_rows(MatrixType type, std::int64_t rows, std::int64_t cols, const std::byte* data,
                  std::byte* packed) const override;
-  std::uint64_t packed_layout(DType dtype) const override;
-  Result<std::unique_ptr<PackedWeight>> adopt_weight(DType dtype, std::int64_t rows,
+  std::uint64_t packed_layout(MatrixType type) const override;
+  Result<std::unique_ptr<PackedWeight>> adopt_weight(MatrixType type, std::int64_t rows,
                                                      std::int64_t cols,
                                                      PackedBytes packed) override;
   Result<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) override;
@@ -145,7 +147,7 @@ class CpuBackend final : public Backend {
   CpuBackend(const KernelTable& kernels, ActivationPrecision activations, int threads, bool pin);
 
   /// The kernel that treats activations as asked for; null if there is none.
-  const WeightKernel* weight_kernel(DType dtype) const;
+  const WeightKernel* weight_kernel(MatrixType type) const;
 
   /// Calls body(first_row, end_row) over all rows, in parallel when that pays.
   template <class Body>

@@ -102,7 +102,7 @@ void CpuBackend::gated_experts(Matrix x, const ExpertWeights& weights) {
                              : pack(any_up.kernel().activation);
 
   const auto cut_of = [&](const Segment& s) {
-    return ProductCut::of(any_gate.panel_bytes() > any_up.panel_bytes() ? any_gate : any_up, s.rows,
+    return ProductCut::of(any_gate.read_bytes() > any_up.read_bytes() ? any_gate : any_up, s.rows,
                           kMaxBlockColumns / 2, width);
   };
   std::int64_t items = 0;

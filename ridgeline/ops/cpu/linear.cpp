@@ -19,7 +19,7 @@ constexpr std::size_t kMaxOutputs = 8;
 ProductCut ProductCut::of(const CpuWeight& weight, std::int64_t rows, std::int64_t max_columns,
                           std::int64_t panel_width) {
   const std::int64_t cols = std::max<std::int64_t>(weight.cols(), 1);
-  const auto panel_bytes = static_cast<std::int64_t>(weight.panel_bytes());
+  const auto panel_bytes = static_cast<std::int64_t>(weight.read_bytes());
   const bool stream = rows <= kPanelOuterTiles * kMaxTileRows;
   const std::int64_t pass_bytes =
       stream ? panel_bytes
@@ -80,7 +80,7 @@ void CpuBackend::multiply(const CpuWeight& weight, const Tiles& tiles, const Wor
   }
   for (std::int64_t k_begin = 0; k_begin < k; k_begin += kChunkInputs) {
     const std::int64_t k_end = std::min(k, k_begin + kChunkInputs);
-    const std::size_t ahead = kernel.panel_bytes(k_begin) + kPrefetchAhead;
+    const std::size_t ahead = kernel.read_bytes(k_begin) + kPrefetchAhead;
     for (std::int64_t t = tile_begin; t < tile_end; ++t)
       for (std::int64_t p = item.panel_begin; p < item.panel_end; ++p)
         run(p, t, k_begin, k_end, t == tile_begin ? weight.panel(p) + ahead : nullptr);
@@ -111,7 +111,7 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
 }
 
 void CpuBackend::linear_in_order(Matrix x, std::span<const LinearOutput> outputs) {
-  std::array<Tiles, 4> packed;  // by ActivationFormat
+  std::array<Tiles, kActivationFormats> packed;  // by ActivationFormat
   std::array<ProductCut, kMaxOutputs> cuts;
   const std::int64_t width = kernels_->panel_width;
   std::int64_t items = 0;
@@ -179,7 +179,7 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
           ? tiles_gate
           : pack_activations(x, weight_up, same_format ? second_tile_buffers_ : tile_buffers_);
   const ProductCut cut =
-      ProductCut::of(weight_gate.panel_bytes() > weight_up.panel_bytes() ? weight_gate : weight_up,
+      ProductCut::of(weight_gate.read_bytes() > weight_up.read_bytes() ? weight_gate : weight_up,
                      x.rows, kMaxBlockColumns / 2, width);
 
   pool_.parallel_for(cut.items(), [&](std::int64_t index, int worker) {

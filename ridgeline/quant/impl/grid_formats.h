@@ -2,6 +2,7 @@
 
 #include "ridgeline/quant/impl/affine_search.h"
 #include "ridgeline/quant/impl/symmetric_search.h"
+#include "ridgeline/quant/isa.h"
 
 // The formats as their searches see them, with what the searches try. The numbers of trials
 // are where more of them lowers the error on trained weights by less than half a percent.
@@ -10,8 +11,8 @@ namespace {
 
 struct Q4_0Search {
   using Steps = EvenSteps<-8, 7>;
-  static constexpr int kSubElements = 32, kTrials = 3, kRefits = 3;
-  static constexpr float kFirst = 5.6f, kStep = 0.1f;
+  static constexpr int kSubElements = 32, kTrials = 4, kRefits = 3;
+  static constexpr float kFirst = 5.4f, kStep = 0.1f;
 };
 struct Q5_0Search {
   using Steps = EvenSteps<-16, 15>;
@@ -60,12 +61,12 @@ struct Q5_1Search : Q4_1Search {
 struct Q4_KSearch : Q4_1Search {
   static constexpr bool kBelowZero = true;
   static constexpr int kScaleMax = 63;
-  static constexpr int kTries = 2, kRounds = 2;
+  static constexpr int kTries = 4, kRounds = 2;
 };
 struct Q5_KSearch : Q5_1Search {
   static constexpr bool kBelowZero = true;
   static constexpr int kScaleMax = 63;
-  static constexpr int kTries = 2, kRounds = 2;
+  static constexpr int kTries = 4, kRounds = 3;
 };
 struct Q2_KSearch {
   static constexpr bool kBelowZero = true;

@@ -53,8 +53,8 @@ SymmetricFit fit_scale(const float* x, const float* weight, float extreme) {
     const WideF ratio = sums.eq / sums.qq;
     const WideF error = (sums.ee - ratio * sums.eq) / (inverse * inverse);
     const WideI better = error < best_error;
-    best_error = better ? error : best_error;
-    best_inverse = better ? inverse / (1.0f + ratio) : best_inverse;
+    best_error = select(better, error, best_error);
+    best_inverse = select(better, inverse / (1.0f + ratio), best_inverse);
   }
   WideF scale{}, curvature{};
   for (int round = 0; round < Format::kRefits; ++round) {
@@ -76,9 +76,9 @@ SymmetricFit fit_scale(const float* x, const float* weight, float extreme) {
 template <class Format>
 RIDGELINE_INLINE WideF errors_at(const float* x, const float* weight, float squares, WideF scale,
                                  SymmetricSums& sums) {
-  const WideF inverse = scale != 0.0f ? 1.0f / scale : WideF{};
+  const WideF inverse = select(scale != 0.0f, 1.0f / scale, WideF{});
   sums = symmetric_sums<typename Format::Steps, Format::kSubElements>(x, weight, inverse);
-  return scale != 0.0f ? sums.ee * scale * scale : wide(squares);
+  return select(scale != 0.0f, sums.ee * scale * scale, wide(squares));
 }
 
 inline float weighted_squares(const float* x, const float* weight, int n) {
@@ -109,15 +109,23 @@ void search_symmetric(const GridProblem& problem, GridChoice& choice) {
   }
   // The scale's neighbours in F16, and those that plain rounding takes: ± extreme / kTop.
   const F16Steps steps(best.scale * problem.unit);
-  WideF candidates{};
+  float candidates[kWide];
   for (int lane = 0; lane < kWide - 2; ++lane) candidates[lane] = steps.at(lane - 6);
   const F16Steps plain(extreme * problem.unit / static_cast<float>(Format::Steps::kTop));
   candidates[kWide - 2] = plain.at(0);
   candidates[kWide - 1] = -plain.at(0);
   SymmetricSums sums;
   const float squares = weighted_squares(x, weight, Format::kSubElements);
-  const WideF errors = errors_at<Format>(x, weight, squares, candidates / problem.unit, sums);
+  const WideF errors = errors_at<Format>(x, weight, squares, load(candidates) / problem.unit, sums);
   choice.d = candidates[least_lane(errors)];
+}
+
+/// Whether another value of d is worth its search: where the error came out far from what the
+/// curvatures foretold, with scales of few steps, their order of values is not to be trusted.
+template <class Format>
+bool more_tries(int rank, float foretold, float least) {
+  constexpr int kTriesMax = 12;
+  return rank < Format::kTries || (rank < kTriesMax && least < 0.97f * foretold);
 }
 
 /// Blocks of several sub-blocks whose scales are integers times d.
@@ -131,8 +139,13 @@ struct SymmetricBlock {
   const float* x(int s) const { return problem.x + s * Format::kSubElements; }
   const float* weight(int s) const { return problem.weight + s * Format::kSubElements; }
 
-  float fit() {
-    float greatest = 0.0f;
+  /// The greatest of the scales that the sub-blocks like best, and the greatest of the
+  /// smaller ones: a lone large element suits -4·s and 3·(4/3 s) alike, all others prefer s.
+  struct Range {
+    float greatest = 0.0f, least = 0.0f;
+  };
+  Range fit() {
+    Range range;
     for (int s = 0; s < kSubBlocks; ++s) {
       const float extreme = greatest_magnitude(x(s), Format::kSubElements);
       fits[0][s] = fits[1][s] = {};
@@ -140,11 +153,13 @@ struct SymmetricBlock {
       if (extreme == 0.0f) continue;
       fits[0][s] = fit_scale<Format>(x(s), weight(s), extreme);
       fits[1][s] = fit_scale<Format>(x(s), weight(s), -extreme);
-      const SymmetricFit& best = fits[fits[1][s].error < fits[0][s].error][s];
-      const float magnitude = best.scale < 0.0f ? -best.scale : best.scale;
-      greatest = magnitude > greatest ? magnitude : greatest;
+      const float positive = fits[0][s].scale, negative = -fits[1][s].scale;
+      const float best = fits[1][s].error < fits[0][s].error ? negative : positive;
+      const float smaller = positive < negative ? positive : negative;
+      range.greatest = best > range.greatest ? best : range.greatest;
+      range.least = smaller > range.least ? smaller : range.least;
     }
-    return greatest;
+    return range;
   }
 
   /// What sixteen values of d would cost, as the curvatures foretell it.
@@ -169,15 +184,15 @@ struct SymmetricBlock {
   float choose(float d, int* scales, float& refitted) const {
     float total = 0.0f, xq = 0.0f, qq = 0.0f;
     for (int s = 0; s < kSubBlocks; ++s) {
-      WideF k;
+      float around[kWide];
       for (int half = 0; half < 2; ++half) {
         const float wanted = fits[half][s].scale / d;
         const float nearest = wanted > -1000.0f ? (wanted < 1000.0f ? wanted : 1000.0f) : -1000.0f;
         const auto middle = static_cast<float>(static_cast<int>(nearest));
         for (int lane = 0; lane < kWide / 2; ++lane)
-          k[half * (kWide / 2) + lane] = middle + static_cast<float>(lane - 3);
+          around[half * (kWide / 2) + lane] = middle + static_cast<float>(lane - 3);
       }
-      k = clamped(k, Format::kScaleLow, Format::kScaleHigh);
+      const WideF k = clamped(load(around), Format::kScaleLow, Format::kScaleHigh);
       SymmetricSums sums;
       const WideF scale = d * k;
       const WideF errors = errors_at<Format>(x(s), weight(s), squares[s], scale, sums);
@@ -196,28 +211,30 @@ struct SymmetricBlock {
 template <class Format>
 void search_symmetric_block(const GridProblem& problem, GridChoice& choice) {
   SymmetricBlock<Format> block{problem, {}, {}};
-  const float greatest = block.fit();
-  if (!(greatest > 0.0f)) return;
+  const auto range = block.fit();
+  if (!(range.greatest > 0.0f)) return;
 
   // The greatest scale may come out anywhere from a little beyond the greatest integer
-  // down to three quarters of it, with either sign.
+  // down to a little above half of it, with either sign.
   constexpr int kTrials = 4;
   constexpr float kTop = -Format::kScaleLow;
   WideF trials[kTrials], costs[kTrials];
   for (int t = 0; t < kTrials; ++t) {
-    const WideF steps =
-        kTop * (1.03f - (ramp() + static_cast<float>(t / 2 * kWide)) * (0.28f / 31));
+    const float greatest = t / 2 == 0 ? range.greatest : range.least;
+    const float first = t / 2 == 0 ? 33.0f : 32.5f;
+    const WideF steps = (first - ramp()) * (kTop / 32);
     trials[t] = (t % 2 == 0 ? greatest : -greatest) / steps;
-    costs[t] = block.foretold(trials[t]);
+    costs[t] = greatest > 0.0f ? block.foretold(trials[t]) : wide(kNever);
   }
-  float least = kNever;
-  for (int rank = 0; rank < Format::kTries; ++rank) {
+  float least = kNever, foretold = kNever;
+  for (int rank = 0; more_tries<Format>(rank, foretold, least); ++rank) {
     int first = 0;
     for (int t = 1; t < kTrials; ++t)
       if (costs[t][least_lane(costs[t])] < costs[first][least_lane(costs[first])]) first = t;
     const int lane = least_lane(costs[first]);
+    if (rank == 0) foretold = costs[first][lane];
     float d = trials[first][lane];
-    costs[first][lane] = kNever;
+    costs[first] = select(ramp() == static_cast<float>(lane), wide(kNever), costs[first]);
     for (int round = 0; round < Format::kRounds; ++round) {
       d = storable(d, problem.unit);
       if (d == 0.0f) break;

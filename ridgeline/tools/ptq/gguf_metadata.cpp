@@ -9,13 +9,17 @@ constexpr std::uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION: how bloc
 
 }  // namespace
 
-GgufMetadata quantized_metadata(const Checkpoint& model, const QuantizePlan& plan) {
-  auto pairs = model.metadata();
-  std::erase_if(pairs, [](const auto& pair) { return pair.first.starts_with("split."); });
-  pairs.insert_or_assign("general.file_type",
-                         GgufValue::of(static_cast<std::uint32_t>(plan.file_type())));
-  pairs.insert_or_assign("general.quantization_version", GgufValue::of(kQuantizationVersion));
-  return {pairs.begin(), pairs.end()};
+GgufMetadata quantized_metadata(const GgufMetadata& model, const QuantizePlan& plan) {
+  GgufMetadata out;
+  for (const auto& pair : model) {
+    const bool is_ours =
+        pair.first == "general.file_type" || pair.first == "general.quantization_version";
+    if (!is_ours && !pair.first.starts_with("split.")) out.push_back(pair);
+  }
+  out.emplace_back("general.file_type",
+                   GgufValue::of(static_cast<std::uint32_t>(plan.file_type())));
+  out.emplace_back("general.quantization_version", GgufValue::of(kQuantizationVersion));
+  return out;
 }
 
 }  // namespace ridgeline::ptq

@@ -4,21 +4,27 @@
 
 #include <algorithm>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/quant/block_grid.h"
 #include "ridgeline/tools/ptq/gptq_factor.h"
+#include "ridgeline/tools/ptq/gptq_refine.h"
 #include "ridgeline/tools/ptq/gptq_tile.h"
 
 namespace ridgeline::ptq {
 namespace {
 
-/// Rows whose errors are kept at once.
-constexpr std::int64_t kChunkRows = 512;
+std::int64_t tiles_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
+
+/// Rows whose errors are kept at once: for each refinement of them the Hessian is packed anew.
+constexpr std::int64_t kChunkRows = 2048;
 
 class Rounding final : public Gptq {
  public:
-  Rounding(GptqFactor factor, std::vector<float> importance, LinearAlgebra& algebra,
-           std::string what)
-      : factor_(std::move(factor)),
+  Rounding(Hessian hessian, GptqFactor factor, int refinements, std::vector<float> importance,
+           LinearAlgebra& algebra, std::string what)
+      : hessian_(std::move(hessian)),
+        factor_(std::move(factor)),
+        refinements_(refinements),
         importance_(std::move(importance)),
         algebra_(algebra),
         what_(std::move(what)) {}
@@ -35,11 +41,15 @@ class Rounding final : public Gptq {
     std::vector<std::uint8_t> levels;
     std::vector<BlockGrid> grids;
   };
-  void round(const float* w, std::int64_t rows, std::vector<GptqTile>& tiles, Chunk& chunk);
+  GptqTile::Rows rows_of(Chunk& chunk, const float* w, std::int64_t rows, std::int64_t tile) const;
+  void round(const GridFormat& format, const float* w, std::int64_t rows, Chunk& chunk);
+  Status refine(const GridFormat& format, const float* w, std::int64_t rows, Chunk& chunk);
   void pack(const GridFormat& format, const float* w, std::int64_t rows, const Chunk& chunk,
             std::byte* out, std::span<TensorQuality> qualities);
 
+  Hessian hessian_;  ///< damped, by position
   GptqFactor factor_;
+  int refinements_;
   std::vector<float> importance_;
   LinearAlgebra& algebra_;
   std::string what_;
@@ -63,15 +73,15 @@ Status Rounding::quantize(std::span<const float> w, std::int64_t rows, DType typ
   chunk.feedback.resize(static_cast<std::size_t>(most * GptqFactor::kBatch));
   chunk.levels.resize(static_cast<std::size_t>(most * cols));
   chunk.grids.resize(static_cast<std::size_t>(most * (cols / format->block_elements)));
-  std::vector<GptqTile> tiles;
-  for (int i = 0; i < algebra_.threads().size(); ++i) tiles.emplace_back(*format, factor_);
 
   const std::size_t bytes = row_bytes(type, cols);
   std::vector<TensorQuality> qualities;
   for (std::int64_t row = 0; row < rows; row += kChunkRows) {
     const std::int64_t count = std::min(kChunkRows, rows - row);
     const float* from = w.data() + row * cols;
-    round(from, count, tiles, chunk);
+    round(*format, from, count, chunk);
+    for (int i = 0; i < refinements_; ++i)
+      RIDGELINE_TRY_STATUS(refine(*format, from, count, chunk));
     qualities.assign(static_cast<std::size_t>(count), {});
     pack(*format, from, count, chunk, out + static_cast<std::size_t>(row) * bytes, qualities);
     // In the order of the rows, so that the sums do not depend on the threads.
@@ -80,28 +90,58 @@ Status Rounding::quantize(std::span<const float> w, std::int64_t rows, DType typ
   return {};
 }
 
-void Rounding::round(const float* w, std::int64_t rows, std::vector<GptqTile>& tiles,
-                     Chunk& chunk) {
+GptqTile::Rows Rounding::rows_of(Chunk& chunk, const float* w, std::int64_t rows,
+                                 std::int64_t tile) const {
+  const std::int64_t row = tile * kTileRows, cols = factor_.cols();
+  const auto blocks = static_cast<std::int64_t>(chunk.grids.size()) * cols /
+                      static_cast<std::int64_t>(chunk.levels.size());
+  return {static_cast<int>(std::min<std::int64_t>(kTileRows, rows - row)), w + row * cols,
+          chunk.levels.data() + row * cols, chunk.grids.data() + row * blocks,
+          chunk.errors.data() + row * cols};
+}
+
+void Rounding::round(const GridFormat& format, const float* w, std::int64_t rows, Chunk& chunk) {
   const std::int64_t cols = factor_.cols();
-  const std::int64_t blocks = static_cast<std::int64_t>(chunk.grids.size()) * cols /
-                              static_cast<std::int64_t>(chunk.levels.size());
+  std::vector<GptqTile> tiles;
+  for (int i = 0; i < algebra_.threads().size(); ++i) tiles.emplace_back(format, factor_);
   for (const GptqFactor::Batch& batch : factor_.batches()) {
     const std::int64_t later = cols - batch.end;
     std::ranges::fill(chunk.feedback, 0.0F);
     if (later > 0)
-      algebra_.add_product(Matrix{chunk.errors.data() + batch.end, rows, later, cols}, batch.later,
-                           1.0F,
-                           Matrix{chunk.feedback.data(), rows, batch.width(), GptqFactor::kBatch});
-    algebra_.threads().parallel_for((rows + kTileRows - 1) / kTileRows, [&](std::int64_t tile,
-                                                                            int worker) {
-      const std::int64_t row = tile * kTileRows;
-      const GptqTile::Rows r{static_cast<int>(std::min<std::int64_t>(kTileRows, rows - row)),
-                             w + row * cols, chunk.levels.data() + row * cols,
-                             chunk.grids.data() + row * blocks, chunk.errors.data() + row * cols};
+      algebra_.add_product({chunk.errors.data() + batch.end, rows, later, cols}, batch.later, 1.0F,
+                           {chunk.feedback.data(), rows, batch.width(), GptqFactor::kBatch});
+    algebra_.threads().parallel_for(tiles_of(rows), [&](std::int64_t tile, int worker) {
       tiles[static_cast<std::size_t>(worker)].round(
-          batch, chunk.feedback.data() + row * GptqFactor::kBatch, GptqFactor::kBatch, r);
+          batch, chunk.feedback.data() + tile * kTileRows * GptqFactor::kBatch, GptqFactor::kBatch,
+          rows_of(chunk, w, rows, tile));
     });
   }
+}
+
+Status Rounding::refine(const GridFormat& format, const float* w, std::int64_t rows, Chunk& chunk) {
+  const std::int64_t cols = factor_.cols();
+  std::vector<RefineTile> tiles;
+  for (int i = 0; i < algebra_.threads().size(); ++i) tiles.emplace_back(format, factor_);
+  PackedMatrix packed;
+  std::vector<float> square;
+  for (const GptqFactor::Batch& batch : factor_.batches()) {
+    // H is symmetric: its rows are the columns that e H needs.
+    float* from = hessian_.data() + batch.begin * cols;
+    RIDGELINE_TRY_STATUS(algebra_.pack({from, batch.width(), cols, cols}, packed));
+    square.clear();
+    for (std::int64_t k = 0; k < batch.width(); ++k)
+      square.insert(square.end(), from + k * cols + batch.begin, from + k * cols + batch.end);
+    std::ranges::fill(chunk.feedback, 0.0F);
+    algebra_.add_product({chunk.errors.data(), rows, cols, cols}, packed, 1.0F,
+                         {chunk.feedback.data(), rows, batch.width(), GptqFactor::kBatch});
+    algebra_.threads().parallel_for(tiles_of(rows), [&](std::int64_t tile, int worker) {
+      tiles[static_cast<std::size_t>(worker)].refine(
+          batch.begin, batch.end, square.data(),
+          chunk.feedback.data() + tile * kTileRows * GptqFactor::kBatch, GptqFactor::kBatch,
+          rows_of(chunk, w, rows, tile));
+    });
+  }
+  return {};
 }
 
 void Rounding::pack(const GridFormat& format, const float* w, std::int64_t rows, const Chunk& chunk,
@@ -133,7 +173,8 @@ Result<std::unique_ptr<Gptq>> Gptq::prepare(Hessian hessian, const GptqOptions& 
     importance[static_cast<std::size_t>(i)] =
         hessian.data()[i * n + i] / static_cast<float>(std::max<std::int64_t>(1, hessian.rows()));
   RIDGELINE_TRY(auto factor, GptqFactor::make(hessian, options, algebra, what));
-  return std::make_unique<Rounding>(std::move(factor), std::move(importance), algebra, what);
+  return std::make_unique<Rounding>(std::move(hessian), std::move(factor), options.refinements,
+                                    std::move(importance), algebra, what);
 }
 
 }  // namespace ridgeline::ptq

@@ -17,6 +17,8 @@ struct GptqOptions {
   /// matters most is rounded while the most can still make up for it. Blocks stay whole, hence
   /// their scales are fitted to what earlier errors made of the weights.
   bool act_order = true;
+  /// Times that scales, and then levels, are chosen again, each given all others.
+  int refinements = 3;
   /// Inputs that stay together: a multiple of the block of every type that will be asked for.
   int block_elements = 256;
 };

@@ -130,6 +130,7 @@ Result<GptqFactor> GptqFactor::make(Hessian& hessian, const GptqOptions& options
     factor.weights_[static_cast<std::size_t>(factor.order_[p])] = damped[p];
   make_unit(a, n, algebra.threads());
   RIDGELINE_TRY_STATUS(factor.cut(a, algebra));
+  restore(a, damped, algebra.threads());
   return factor;
 }
 

@@ -36,7 +36,7 @@ class GptqFactor {
     const float* column(std::int64_t k) const { return within.data() + (k - begin) * width(); }
   };
 
-  /// Uses up the Hessian.
+  /// Leaves the Hessian damped, and by position.
   static Result<GptqFactor> make(Hessian& hessian, const GptqOptions& options,
                                  LinearAlgebra& algebra, const std::string& what);
 

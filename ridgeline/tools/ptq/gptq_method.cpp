@@ -109,7 +109,12 @@ Status GptqMethod::compute_layer(int layer) {
   RIDGELINE_TRY_STATUS(pass_->run(layer, {}, &observer, Output::kDrop));
   report(kAfterPass);
   const auto solve = [&](Hessian hessian, const std::vector<std::string>& tensors) -> Status {
-    auto solver = Gptq::prepare(std::move(hessian), options_.gptq, *algebra_, tensors.front());
+    GptqOptions gptq = options_.gptq;
+    gptq.block_elements = 1;
+    for (const std::string& name : tensors)
+      gptq.block_elements =
+          std::max(gptq.block_elements, info(wanted.at(name)->type).block_elements);
+    auto solver = Gptq::prepare(std::move(hessian), gptq, *algebra_, tensors.front());
     if (!solver) {
       notes_.push_back(solver.error().message);
       return {};  // they are rounded below
@@ -134,7 +139,9 @@ Status GptqMethod::compute_head(const PlannedTensor& head) {
   RIDGELINE_TRY_STATUS(
       pass_->finish([&](Matrix rows) { return algebra_->add_outer_products(rows, hessian); }));
   algebra_->finish(hessian);
-  auto solver = Gptq::prepare(std::move(hessian), options_.gptq, *algebra_, head.source->name);
+  GptqOptions gptq = options_.gptq;
+  gptq.block_elements = info(head.type).block_elements;
+  auto solver = Gptq::prepare(std::move(hessian), gptq, *algebra_, head.source->name);
   if (!solver) {
     notes_.push_back(solver.error().message);
     return {};

@@ -13,8 +13,8 @@ GptqTile::GptqTile(const GridFormat& format, const GptqFactor& factor)
       shifts_(new Lanes[GptqFactor::kBatch]()),
       current_(static_cast<std::size_t>(factor.block())) {}
 
-void GptqTile::accumulate(const Lanes* values, const float* column, std::int64_t begin,
-                          std::int64_t end, Lanes& sum) {
+void accumulate(const Lanes* values, const float* column, std::int64_t begin, std::int64_t end,
+                Lanes& sum) {
   Lanes local;
   std::copy_n(sum, kTileRows, local);
   for (std::int64_t i = begin; i < end; ++i)

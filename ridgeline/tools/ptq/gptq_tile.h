@@ -12,6 +12,11 @@ namespace ridgeline::ptq {
 
 /// Rows that are rounded side by side, each in a lane of its own.
 inline constexpr int kTileRows = 16;
+using Lanes = float[kTileRows];
+
+/// sum += Σ values[i] column[i] over i in [begin, end)
+void accumulate(const Lanes* values, const float* column, std::int64_t begin, std::int64_t end,
+                Lanes& sum);
 
 /// Of one thread: a batch of columns of a tile, while it is rounded.
 class GptqTile {
@@ -34,16 +39,11 @@ class GptqTile {
              const Rows& rows);
 
  private:
-  using Lanes = float[kTileRows];
-
   void load(const GptqFactor::Batch& batch, const float* feedback, std::int64_t stride,
             const Rows& rows);
   void fit(const GptqFactor::Batch& batch, std::int64_t begin, std::int64_t end, const Rows& rows);
   void round_columns(const GptqFactor::Batch& batch, std::int64_t begin, std::int64_t end,
                      const Rows& rows);
-  /// sum += Σ values[i] column[i] over i in [begin, end)
-  static void accumulate(const Lanes* values, const float* column, std::int64_t begin,
-                         std::int64_t end, Lanes& sum);
 
   const GridFormat& format_;
   const GptqFactor& factor_;

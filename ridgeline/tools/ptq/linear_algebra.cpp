@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/tools/ptq/hessian.h"
 
 namespace ridgeline::ptq {
@@ -40,6 +41,9 @@ Result<std::unique_ptr<LinearAlgebra>> LinearAlgebra::create(int threads, bool p
   Backend::Limits limits;
   limits.max_rows = kRowsMax;
   limits.max_cols = kInputsMax;
+  // There is no attention, but a backend has heads.
+  limits.max_positions = limits.query_heads = limits.kv_heads = 1;
+  limits.head_dim = 32;
   RIDGELINE_TRY_STATUS(algebra->backend_->reserve(limits));
   return algebra;
 }

@@ -1,0 +1,1 @@
+#include "ridgeline/kernels/impl/int8_table.h"

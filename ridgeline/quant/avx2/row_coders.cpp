@@ -1,0 +1,1 @@
+#include "ridgeline/quant/impl/row_coders.h"
