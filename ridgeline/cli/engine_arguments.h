@@ -3,11 +3,15 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/engine/engine.h"
 
 namespace ridgeline::cli {
+
+/// What --activations takes.
+std::vector<std::string> activation_names();
 
 /// The arguments of every command that loads a model, under llama.cpp's names where it
 /// has one.
@@ -21,7 +25,7 @@ struct EngineArguments {
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";
   bool no_pin = false;
-  bool embeds = false;        ///< EngineOptions::embeds
+  bool embeds = false;  ///< EngineOptions::embeds
   // EngineOptions' of these names, where a command has flags of its own for them.
   bool prefix_cache = false, measure_cost = false;
   double kv_share = 0, prefill_share = EngineOptions{}.prefill_share;
