@@ -242,15 +242,20 @@ void register_benchmarks() {
       {DType::kF16, 80, 1, 0},
       {DType::kBF16, 64, 4, 0},
       {DType::kF32, 64, 4, 0},
+      {DType::kQ8_0, 64, 4, 0},
+      {DType::kQ8_0, 64, 1, 0},
+      {DType::kQ8_0, 128, 8, 0},
       {.dtype = DType::kF16, .head_dim = 64, .group = 8, .depth = 0, .window = 1024},
       {.dtype = DType::kF16, .head_dim = 576, .group = 16, .depth = 0, .latent = 512},
       {.dtype = DType::kF16, .head_dim = 576, .group = 48, .depth = 0, .latent = 512},
   };
   for (const KernelTable* kernels : available_kernels()) {
-    // The others use the attention of the ISA that they extend.
-    if (kernels->name != "generic" && kernels->name != "avx2" && kernels->name != "avx512")
+    // The others use the attention of the ISA that they extend, but avx512vnni on Q8_0.
+    const bool vnni = kernels->name == "avx512vnni";
+    if (kernels->name != "generic" && kernels->name != "avx2" && kernels->name != "avx512" && !vnni)
       continue;
     for (const Shape& base : shapes) {
+      if (vnni && base.dtype != DType::kQ8_0) continue;
       std::string prefix = fmt::format("{}/{}/head{}/group{}", kernels->name, name(base.dtype),
                                        base.head_dim, base.group);
       if (base.latent > 0) prefix += fmt::format("/latent{}", base.latent);

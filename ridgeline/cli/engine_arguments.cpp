@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -78,10 +80,10 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30));
   command.add_option("-t,--threads", threads, "threads (default: physical cores)")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--cache-type-k", kv_type_k, "-ctk: KV cache type of K: f32, f16, bf16")
+  command.add_option("--cache-type-k", kv_type_k, "-ctk: KV cache type of K: f32, f16, bf16, q8_0")
       ->capture_default_str();
-  command.add_option("--cache-type-v", kv_type_v, "-ctv: KV cache type of V: the same as K's")
-      ->capture_default_str();
+  command.add_option("--cache-type-v", kv_type_v,
+                     "-ctv: KV cache type of V, which must be K's (default: K's)");
   command.add_option("--kv-memory", kv_memory,
                      "bytes of KV cache, as 512M or 2G (default: by context)");
   command.add_option("--batch-tokens", batch_tokens, "prompt tokens computed at once")
@@ -144,9 +146,10 @@ Result<EngineOptions> EngineArguments::options() const {
   o.rope = rope;
   o.batch_tokens = batch_tokens;
   const auto kv_type = dtype_from_name(kv_type_k);
-  if (!kv_type || (*kv_type != DType::kF32 && *kv_type != DType::kF16 && *kv_type != DType::kBF16))
-    return fail(fmt::format("--cache-type-k {}: expected f32, f16 or bf16", kv_type_k));
-  if (dtype_from_name(kv_type_v) != kv_type)
+  constexpr std::array kKvTypes{DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+  if (!kv_type || std::ranges::find(kKvTypes, *kv_type) == kKvTypes.end())
+    return fail(fmt::format("--cache-type-k {}: expected f32, f16, bf16 or q8_0", kv_type_k));
+  if (!kv_type_v.empty() && dtype_from_name(kv_type_v) != kv_type)
     return fail(
         fmt::format("--cache-type-v {}: expected the same as --cache-type-k ({}); K and V of "
                     "different types are not supported",

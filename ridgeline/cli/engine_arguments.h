@@ -20,7 +20,8 @@ struct EngineArguments {
   std::string model;  ///< "": the demo model
   std::int64_t context = 0;
   int threads = 0;
-  std::string kv_type_k = "f16", kv_type_v = "f16";
+  std::string kv_type_k = "f16";
+  std::string kv_type_v;  ///< empty: K's
   std::string kv_memory;
   std::int64_t batch_tokens = 512;
   std::string activations = "fast";

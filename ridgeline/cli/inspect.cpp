@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,9 @@ namespace ridgeline::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+/// KV cache types whose sizes are shown; BF16 takes what F16 takes.
+constexpr std::array kKvTypes{DType::kF32, DType::kF16, DType::kQ8_0};
 
 struct InspectArguments {
   std::string file;
@@ -51,7 +55,7 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
                       {"vocab_size", c.vocab_size},
                       {"context_length", c.context_length},
                       {"rope_base", c.rope.base}};
-    for (DType type : {DType::kF16, DType::kF32})
+    for (DType type : kKvTypes)
       json["kv"][std::string(name(type))] = {{"bytes_per_token", r.kv_bytes(type, 1)},
                                              {"context", context},
                                              {"bytes", r.kv_bytes(type, context)}};
@@ -63,14 +67,21 @@ Json to_json(const FileReport& r, const InspectArguments& arguments) {
   if (r.config && r.config->experts.count > 0) {
     const ExpertConfig& e = r.config->experts;
     json["config"]["experts"] = {{"count", e.count},
-                                {"per_token", e.routing.chosen},
-                                {"ffn_size", e.ffn_size},
-                                {"shared_ffn_size", e.shared_ffn_size}};
+                                 {"per_token", e.routing.chosen},
+                                 {"ffn_size", e.ffn_size},
+                                 {"shared_ffn_size", e.shared_ffn_size}};
   }
   return json;
 }
 
 double mebibytes(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+/// "2", or "34/32" where a block of elements has so many bytes.
+std::string element_bytes(DType type) {
+  const DTypeInfo& t = info(type);
+  return t.block_elements == 1 ? fmt::format("{}", t.block_bytes)
+                               : fmt::format("{}/{}", t.block_bytes, t.block_elements);
+}
 
 /// What the elements of KV cache per token multiply from: "2 x 16 layers x 8 KV heads x 64".
 std::string kv_factors(const ModelConfig& c) {
@@ -121,9 +132,10 @@ void print(const FileReport& r, const InspectArguments& arguments) {
                  e.routing.chosen, e.ffn_size,
                  e.shared_ffn_size > 0 ? fmt::format("; shared ones {}", e.shared_ffn_size) : "");
     fmt::print("context         trained for {}; rope base {}\n", c.context_length, c.rope.base);
-    for (DType type : {DType::kF16, DType::kF32})
-      fmt::print("KV cache, {}   {} x {} B = {} B per token, {:.1f} MiB at {} tokens\n", name(type),
-                 kv_factors(c), info(type).block_bytes, r.kv_bytes(type, 1),
+    for (DType type : kKvTypes)
+      fmt::print("{:<15} {} x {} B = {} B per token, {:.1f} MiB at {} tokens\n",
+                 fmt::format("KV cache, {}", name(type)), kv_factors(c), element_bytes(type),
+                 r.kv_bytes(type, 1),
                  mebibytes(static_cast<std::size_t>(r.kv_bytes(type, context))), context);
     if (const std::string windows = window_counts(c); !windows.empty())
       fmt::print("windows         {}\n", windows);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ridgeline/cli/commands.h"
+#include "ridgeline/cli/engine_arguments.h"
 #include "ridgeline/cli/interrupt.h"
 #include "ridgeline/cli/model_argument.h"
 #include "ridgeline/cli/progress.h"
@@ -18,7 +19,7 @@ namespace ridgeline::cli {
 namespace {
 
 struct QuantizeArguments {
-  std::string source, method, report;
+  std::string source, method, report, target_size;
   std::vector<std::string> tensor_types;  ///< PATTERN=TYPE
   ptq::QuantizeOptions options;
   bool no_report = false, dry_run = false, json = false;
@@ -84,6 +85,13 @@ void print_summary(const ptq::QuantizeReport& report) {
   fmt::print("{}: {} MiB from {} MiB in {:.1f} s, {:.2f} bits per weight, method {}\n",
              report.target, mebibyte_text(report.target_bytes), mebibyte_text(report.source_bytes),
              report.seconds, report.bits_per_weight, report.method);
+  if (!report.divergence) return;
+  const DivergenceResult& d = *report.divergence;
+  fmt::print("on {} ({} tokens): perplexity {:.4f}, before {:.4f}\n", report.eval_text,
+             report.after->predicted_tokens, report.after->perplexity, report.before->perplexity);
+  fmt::print("KL(before || after): mean {:.6f} ± {:.6f}, 99 % {:.6f}, max {:.6f}; same top token "
+             "{:.2f} %\n",
+             d.kl_mean, d.kl_stderr, d.kl_p99, d.kl_max, 100 * d.top1);
 }
 
 void print_plan(const ptq::QuantizePlan& plan, bool json) {
@@ -134,6 +142,13 @@ Result<ptq::QuantizeOptions> read_options(const QuantizeArguments& arguments) {
   } else if (!options.method.imatrix.empty() || !options.method.calibration.text.empty()) {
     options.method.kind = ptq::MethodKind::kImportance;
   }
+  if (!arguments.target_size.empty()) {
+    RIDGELINE_TRY(options.target_bytes, parse_bytes(arguments.target_size, "--target-size"));
+  }
+  const bool fits = options.target_bytes > 0 || options.target_bits > 0;
+  if (options.types.type.empty() && !fits)
+    return fail("what is wanted? expected --type TYPE, --target-size SIZE or --target-bpw BITS");
+  if (fits) options.types.type = "Q8_0";  // of what may be rounded at all
   for (const std::string& text : arguments.tensor_types) {
     const std::size_t equals = text.rfind('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
@@ -179,11 +194,18 @@ void add_quantize(CLI::App& program, Action& action) {
       program.add_subcommand("quantize", "a model as a smaller GGUF file, and what that cost");
   command->add_option("IN", arguments->source, kModelHelp)->required();
   command->add_option("OUT", options.target, "GGUF file to write")->required();
-  command
-      ->add_option("--type", options.types.type,
-                   "F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_K_M, Q4_K_S, Q3_K_L, Q3_K_M, "
-                   "Q3_K_S, Q2_K, Q5_1, Q5_0, Q4_1, Q4_0, IQ4_NL, IQ4_XS")
-      ->required();
+  auto* type = command->add_option(
+      "--type", options.types.type,
+      "F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_K_M, Q4_K_S, Q3_K_L, Q3_K_M, "
+      "Q3_K_S, Q2_K, Q5_1, Q5_0, Q4_1, Q4_0, IQ4_NL, IQ4_XS");
+  auto* size = command->add_option("--target-size", arguments->target_size,
+                                   "instead of a type: a file of at most this size, as 2.5G; "
+                                   "types by what --calibration shows each tensor to cost");
+  auto* bits = command->add_option("--target-bpw", options.target_bits,
+                                   "the same by bits per weight, as 4.25")
+                   ->check(CLI::Range(1.0, 16.0));
+  size->excludes(type)->excludes(bits);
+  bits->excludes(type);
   command->add_option("--method", arguments->method,
                       "nearest, importance or gptq (default: importance with --imatrix or "
                       "--calibration, else nearest)");

@@ -105,12 +105,12 @@ struct WeightKernel {
   TileKernel tile[kMaxTileRows + 1];  ///< [rows], 1..kMaxTileRows; [0] is null
 };
 
-/// One KV element type: how a token's K and V rows of one head enter a block and
-/// how the block is laid out.
-///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16)
-///   V of one head in a block:  [16 tokens][head_dim]
-/// (with a head_dim of its own). A latent cache has no V: it is the first elements of K.
-/// head_dim is padded to `head_dim_padded(head_dim)`; padding is zero.
+/// One KV element type: how a token's K and V rows of one head enter a block and how the
+/// block is laid out (kernels/impl/kv_rows.h); Q8_0 has its scales in front.
+///   K of one head in a block:  [head_dim/e][16 tokens][e]   e = 1 (F32, F16), 2 (BF16), 4 (Q8_0)
+///   V of one head in a block:  [16/e][head_dim][e tokens]   e = 4 (Q8_0), else 1
+/// V has a head_dim of its own. A latent cache has no V: it is the first elements of K.
+/// head_dim is padded to a multiple of 16; padding is zero.
 struct KvKernel {
   DType dtype;
   std::size_t (*head_block_bytes)(int head_dim);  ///< of K, and of V: 64-byte multiple

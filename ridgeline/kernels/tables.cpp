@@ -92,12 +92,20 @@ const KernelTable& avx512_table() {
   return a.table;
 }
 
+/// avx512's, with byte dot products on a Q8_0 cache.
+AttentionKernels avx512vnni_attention() {
+  AttentionKernels attention = avx512::kAttention;
+  attention.scratch_floats = avx512vnni::attention_scratch_floats;
+  attention.span = avx512vnni::attention_span;
+  return attention;
+}
+
 const KernelTable& avx512vnni_table() {
   static const Assembled a =
       assemble("avx512vnni", {avx512::kActivations},
                {avx512vnni::kIntegerProducts, avx512::kFloatProducts, avx512::kExactProducts,
                 avx512vnni::kInt8Products},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512vnni::kPeaks);
+               avx512::kKv, avx512::kElementwise, avx512vnni_attention(), avx512vnni::kPeaks);
   return a.table;
 }
 
@@ -106,7 +114,7 @@ const KernelTable& avx512bf16_table() {
       assemble("avx512bf16", {avx512::kActivations, avx512bf16::kActivations},
                {avx512vnni::kIntegerProducts, avx512bf16::kBf16Products, avx512::kFloatProducts,
                 avx512::kExactProducts, avx512vnni::kInt8Products},
-               avx512::kKv, avx512::kElementwise, avx512::kAttention, avx512bf16::kPeaks);
+               avx512::kKv, avx512::kElementwise, avx512vnni_attention(), avx512bf16::kPeaks);
   return a.table;
 }
 

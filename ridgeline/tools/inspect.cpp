@@ -24,7 +24,8 @@ const char* kind_name(VocabularyData::Kind kind) {
 }  // namespace
 
 std::int64_t FileReport::kv_bytes(DType type, std::int64_t tokens) const {
-  return config->kv_elements(tokens) * info(type).block_bytes;
+  const DTypeInfo& t = info(type);
+  return (config->kv_elements(tokens) * t.block_bytes + t.block_elements - 1) / t.block_elements;
 }
 
 Result<FileReport> inspect_file(const std::string& path, std::optional<DType> quantize) {
@@ -40,11 +41,16 @@ Result<FileReport> inspect_file(const std::string& path, std::optional<DType> qu
     FileReport::TypeTotal& total = r.types[std::string(name(t.dtype))];
     ++total.tensors;
     total.elements += t.elements();
-    total.bytes += t.bytes;
+    // What a conversion makes of the file's bytes is what is loaded.
+    const std::size_t bytes =
+        t.convert ? static_cast<std::size_t>(t.rows()) * row_bytes(t.dtype, t.cols()) : t.bytes;
+    total.bytes += bytes;
     r.parameters += t.elements();
-    r.tensor_bytes += t.bytes;
+    r.tensor_bytes += bytes;
     r.tensors.push_back(t);
     r.tensors.back().data = nullptr;
+    r.tensors.back().bytes = bytes;
+    r.tensors.back().convert = nullptr;
   }
   if (auto config = model.config())
     r.config = std::move(*config);

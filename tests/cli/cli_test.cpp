@@ -110,6 +110,7 @@ TEST_F(Cli, InspectSaysWhatTheFileNeeds) {
   EXPECT_EQ(j["config"]["layers"], 2);
   EXPECT_EQ(j["kv"]["F16"]["bytes_per_token"], 2 * 2 * 2 * 64 * 2);
   EXPECT_EQ(j["kv"]["F16"]["bytes"], 2 * 2 * 2 * 64 * 2 * 100);
+  EXPECT_EQ(j["kv"]["Q8_0"]["bytes_per_token"], 2 * 2 * 2 * (64 + 2 * 2));
   EXPECT_THAT(ridgeline({"inspect", model_}).out, AllOf(HasSubstr("Q4_0"), HasSubstr("tokenizer")));
 }
 
@@ -195,6 +196,8 @@ TEST_F(Cli, BadInputIsOneSentence) {
   expect_error(ridgeline({"run", "-m", model_, "-p", std::string(500, 'x'), "-c", "64"}),
                "but the context holds 64");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q9"}), "--cache-type-k q9");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "q4_0", "-ctv", "q4_0"}),
+               "expected f32, f16, bf16 or q8_0");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "-ctk", "f32", "-ctv", "f16"}),
                "--cache-type-v");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "lots"}),

@@ -116,7 +116,7 @@ class CompanyTest : public testing::Test {
       bool cancelled = false;
     };
     std::vector<Case> cases(requests);
-    auto single = load({.max_sequences = 4});
+    auto single = load({.kv_type = options.kv_type, .max_sequences = 4});
     ASSERT_NE(single, nullptr);
     for (Case& c : cases) {
       c.request = random_request(random);
@@ -174,6 +174,19 @@ TEST_F(CompanyTest, TwoHundredRequestsAreWhatTheyAreAlone) {
                                  11);
   EXPECT_GT(stats_.preemptions, 20u);
   EXPECT_GT(stats_.prefix_hit_tokens, 500u);
+}
+
+TEST_F(CompanyTest, WithQuantizedKeysAndValuesToo) {
+  expect_company_changes_nothing(60,
+                                 {.context = 200,
+                                  .kv_type = DType::kQ8_0,
+                                  .kv_memory_bytes = 120 << 10,
+                                  .batch_tokens = 48,
+                                  .max_sequences = 8,
+                                  .prefix_cache = true},
+                                 13);
+  EXPECT_GT(stats_.preemptions, 5u);
+  EXPECT_GT(stats_.prefix_hit_tokens, 100u);
 }
 
 // With windows, whose groups of layers have pools of their own.

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "tests/kernels/paged_cache.h"
@@ -12,7 +13,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr DType kKvTypes[] = {DType::kF16, DType::kBF16, DType::kF32};
+constexpr DType kKvTypes[] = {DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
@@ -20,6 +21,13 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 class Attention : public VectorKernels {
  protected:
+  /// Does it multiply a Q8_0 cache in bytes?
+  bool byte_dots() const { return table->name == "avx512vnni"; }
+  /// Those for which the ISA has attention of its own.
+  std::span<const DType> kv_types() const {
+    return byte_dots() ? std::span(kKvTypes).last(1) : std::span(kKvTypes);
+  }
+
   /// A cache whose positions [0, length) hold random K and V.
   PagedCache filled_cache(DType dtype, int head_dim, std::int64_t length, unsigned seed = 1,
                           unsigned placement = 7, int value_dim = 0, bool latent = false) const {
@@ -42,7 +50,8 @@ class Attention : public VectorKernels {
         const Reference expected = reference_attention(
             cache, q.row(position, head), rules.first_seen(position),
             rules.causal ? position + 1 : end, fused_multiply_add(), rules.softcap,
-            rules.sinks.empty() ? nullptr : &rules.sinks[static_cast<std::size_t>(head)]);
+            rules.sinks.empty() ? nullptr : &rules.sinks[static_cast<std::size_t>(head)],
+            cache.kernel().dtype == DType::kQ8_0 && byte_dots());
         for (int d = 0; d < cache.value_dim(); ++d) {
           const auto i = static_cast<std::size_t>(d);
           ASSERT_NEAR(static_cast<double>(actual[d]), expected.out[i], expected.bound[i])
@@ -72,8 +81,8 @@ TEST_P(Attention, MatchesDoublePrecision) {
   const int groups[] = {1, 2, 3, 4, 7, 8};
   std::size_t turn = 0;
   for (std::int64_t length : {1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 514, 1025}) {
-    for (int head_dim : {8, 10, 64, 80, 128}) {
-      for (DType dtype : kKvTypes) {
+    for (int head_dim : {8, 10, 24, 40, 64, 80, 128}) {
+      for (DType dtype : kv_types()) {
         const int group = groups[turn++ % std::size(groups)];
         const PagedCache cache = filled_cache(dtype, head_dim, length);
         const std::int64_t begin = std::max<std::int64_t>(0, length - 3);
@@ -95,8 +104,42 @@ TEST_P(Attention, MatchesDoublePrecisionForWideHeadsAndGroups) {
 }
 
 TEST_P(Attention, WholePromptMatchesDoublePrecision) {
-  const PagedCache cache = filled_cache(DType::kF16, 64, 130);
-  expect_reference(cache, random_queries(64, 4, 0, 130, 13), 0, 130);
+  for (const DType dtype : {DType::kF16, DType::kQ8_0})
+    expect_reference(filled_cache(dtype, 64, 130), random_queries(64, 4, 0, 130, 13), 0, 130);
+}
+
+// Where levels become floats, they become what an F32 cache of the same numbers holds.
+TEST_P(Attention, QuantizedCacheIsItsDecodedNumbers) {
+  if (byte_dots()) GTEST_SKIP() << "rounds q and p too";
+  for (const int head_dim : {8, 40, 64}) {
+    const PagedCache quantized = filled_cache(DType::kQ8_0, head_dim, 150);
+    PagedCache decoded(*find_kv_kernel(*table, DType::kF32), head_dim, 150, 3);
+    std::vector<float> k(static_cast<std::size_t>(head_dim)), v(k.size());
+    for (std::int64_t t = 0; t < 150; ++t) {
+      for (int d = 0; d < head_dim; ++d) {
+        k[static_cast<std::size_t>(d)] = static_cast<float>(quantized.k_at(t, d));
+        v[static_cast<std::size_t>(d)] = static_cast<float>(quantized.v_at(t, d));
+      }
+      decoded.store(t, k.data(), v.data());
+    }
+    const Queries q = random_queries(head_dim, 4, 140, 10, 15);
+    EXPECT_TRUE(
+        same_bits(attend(*table, decoded, q, 140, 150), attend(*table, quantized, q, 140, 150)))
+        << head_dim;
+  }
+}
+
+// A token whose V is far smaller than the others' keeps its precision under a weight near 1.
+TEST_P(Attention, QuantizedValuesOfUnequalSize) {
+  PagedCache cache(*find_kv_kernel(*table, DType::kQ8_0), 64, 100, 3);
+  for (std::int64_t t = 0; t < 100; ++t) {
+    auto k = random_floats(64, static_cast<unsigned>(t)),
+         v = random_floats(64, 500U + static_cast<unsigned>(t));
+    if (t == 5 || t == 70)
+      for (std::size_t d = 0; d < 64; ++d) k[d] *= 4.0F, v[d] *= 1e-3F;
+    cache.store(t, k.data(), v.data());
+  }
+  expect_reference(cache, random_queries(64, 4, 90, 10, 21, 2.0F), 90, 100);
 }
 
 // Contract 1: a row's bits do not depend on which rows share its call.
@@ -108,7 +151,7 @@ TEST_P(Attention, AnySplitOfThePositionsGivesTheSameBits) {
   const Shape shapes[] = {{8, 2, 90},   {10, 1, 150}, {64, 1, 600}, {64, 3, 130}, {64, 4, 590},
                           {64, 7, 100}, {80, 4, 100}, {128, 8, 80}, {128, 2, 560}};
   for (const Shape& s : shapes) {
-    for (DType dtype : kKvTypes) {
+    for (DType dtype : kv_types()) {
       const PagedCache cache = filled_cache(dtype, s.head_dim, s.length);
       const Queries q = random_queries(s.head_dim, s.group, 0, s.length, 17);
       const auto at_once = attend(*table, cache, q, 0, s.length);
@@ -121,7 +164,7 @@ TEST_P(Attention, AnySplitOfThePositionsGivesTheSameBits) {
 }
 
 TEST_P(Attention, PlacementOfBlocksDoesNotMatter) {
-  for (DType dtype : kKvTypes) {
+  for (DType dtype : kv_types()) {
     const Queries q = random_queries(64, 4, 700, 9, 19);
     const auto expected = attend(*table, filled_cache(dtype, 64, 709, 1, 7), q, 700, 709);
     EXPECT_TRUE(
@@ -132,7 +175,7 @@ TEST_P(Attention, PlacementOfBlocksDoesNotMatter) {
 // Slots that a row may not see: free ones of the last block (NaN from the start, see
 // PagedCache), and those of later positions.
 TEST_P(Attention, LaterPositionsLeaveNoTrace) {
-  for (DType dtype : kKvTypes) {
+  for (DType dtype : kv_types()) {
     for (int group : {1, 4, 7}) {
       const int head_dim = 64;
       const std::int64_t length = 150;
@@ -318,7 +361,7 @@ std::vector<Rules> all_rules(int group, std::int64_t window) {
 TEST_P(Attention, EveryRuleMatchesDoublePrecision) {
   std::size_t turn = 0;
   for (const CacheShape& s : kCacheShapes) {
-    for (const DType dtype : kKvTypes) {
+    for (const DType dtype : kv_types()) {
       for (const std::int64_t window : {0, 1, 17, 64, 100, 600}) {
         const int group = s.groups[turn % s.groups.size()];
         // Long enough that the window leaves spans behind; a wide reference takes its time.
@@ -343,7 +386,7 @@ TEST_P(Attention, EveryRuleMatchesDoublePrecision) {
 TEST_P(Attention, AnySplitGivesTheSameBitsUnderEveryRule) {
   std::size_t turn = 0;
   for (const CacheShape& s : kCacheShapes) {
-    for (const DType dtype : kKvTypes) {
+    for (const DType dtype : kv_types()) {
       const int group = s.groups[turn++ % s.groups.size()];
       const bool wide = s.head_dim * group > 2000;
       const std::int64_t begin = wide ? 495 : 440, length = begin + (wide ? 20 : 90);
@@ -369,7 +412,7 @@ TEST_P(Attention, WhatIsBehindTheWindowLeavesNoTrace) {
   for (const CacheShape& s : kCacheShapes) {
     const int group = s.groups[turn++ % s.groups.size()];
     for (const std::int64_t window : {1, 5, 16, 63, 64, 65, 200, 513}) {
-      const DType dtype = kKvTypes[turn++ % std::size(kKvTypes)];
+      const DType dtype = kv_types()[turn++ % kv_types().size()];
       const std::int64_t length = 700, begin = 640 + static_cast<std::int64_t>(turn % 7);
       const Rules rules{window, 0, {}, true};
       PagedCache cache = filled_cache(dtype, s.head_dim, length, 101, 7, s.value_dim, s.latent);

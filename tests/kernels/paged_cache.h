@@ -76,6 +76,8 @@ class PagedCache {
 
   double k_at(std::int64_t position, int d) const {
     const int slot = static_cast<int>(position % kKvBlockTokens);
+    if (kernel_->dtype == DType::kQ8_0)
+      return quantized(block(position), head_dim_, slot, d, d / 4 * 64 + slot * 4 + d % 4);
     const int e = kernel_->dtype == DType::kBF16 ? 2 : 1;
     return element(block(position), (d / e * kKvBlockTokens + slot) * e + d % e);
   }
@@ -83,7 +85,15 @@ class PagedCache {
     if (latent_) return k_at(position, d);
     const int slot = static_cast<int>(position % kKvBlockTokens);
     const int padded = (value_dim_ + 15) / 16 * 16;
+    if (kernel_->dtype == DType::kQ8_0)
+      return quantized(block(position) + half_, value_dim_, slot, d,
+                       slot / 4 * padded * 4 + d * 4 + slot % 4);
     return element(block(position) + half_, slot * padded + d);
+  }
+
+  /// What a level of v_at() is multiplied with; Q8_0 only.
+  double v_scale_at(std::int64_t position, int d) const {
+    return scale(block(position) + half_, static_cast<int>(position % kKvBlockTokens), d);
   }
 
  private:
@@ -104,6 +114,17 @@ class PagedCache {
     std::memcpy(&bits, p, 2);
     return static_cast<double>(kernel_->dtype == DType::kF16 ? f16_to_f32(bits)
                                                              : bf16_to_f32(bits));
+  }
+
+  /// Of | scales [dims / 32][16 tokens], to whole cache lines | levels + 128 |.
+  static double quantized(const std::byte* array, int dims, int slot, int d, int level) {
+    const int scale_bytes = (dims + 63) / 64 * 64;
+    return (std::to_integer<int>(array[scale_bytes + level]) - 128) * scale(array, slot, d);
+  }
+  static double scale(const std::byte* array, int slot, int d) {
+    std::uint16_t bits;
+    std::memcpy(&bits, array + (d / 32 * 16 + slot) * 2, 2);
+    return static_cast<double>(f16_to_f32(bits));
   }
 
   const KvKernel* kernel_;
@@ -210,9 +231,13 @@ struct Reference {
 /// adds 2 units and the rounding of its argument; a sum over the cache is a chain of at most
 /// 512 (one span), a rescaling per chunk and a merge per span; weights occur above and below
 /// the fraction, which doubles what they contribute.
+///
+/// `bytes`: against a Q8_0 cache q and p are rounded to 16 bits: each term of q by half a unit
+/// of 127 * 256 to the greatest of its 32, each of p, times V's scale, likewise in its chunk.
 inline Reference reference_attention(const PagedCache& cache, const float* q, std::int64_t begin,
                                      std::int64_t end, bool fused, float softcap = 0,
-                                     const float* sink = nullptr) {
+                                     const float* sink = nullptr, bool bytes = false) {
+  const double half_level = bytes ? 0.5 / (127 * 256) : 0;
   const double u = std::ldexp(fused ? 1.0 : 2.0, -24);
   const int head_dim = cache.head_dim();
   const double scale = static_cast<double>(1.0F / std::sqrt(static_cast<float>(head_dim)));
@@ -227,6 +252,14 @@ inline Reference reference_attention(const PagedCache& cache, const float* q, st
       magnitude += scale * std::abs(term);
     }
     errors[t] = u * (head_dim + 2) * magnitude;
+    for (int block = 0; bytes && block < head_dim; block += 32) {
+      double greatest = 0, sum = 0;
+      for (int d = block; d < std::min(block + 32, head_dim); ++d) {
+        greatest = std::max(greatest, std::abs(static_cast<double>(q[d])));
+        sum += std::abs(cache.k_at(begin + static_cast<std::int64_t>(t), d));
+      }
+      errors[t] += scale * half_level * greatest * sum;
+    }
     if (softcap > 0) {
       scores[t] =
           static_cast<double>(softcap) * std::tanh(scores[t] / static_cast<double>(softcap));
@@ -254,8 +287,22 @@ inline Reference reference_attention(const PagedCache& cache, const float* q, st
       out += term;
       magnitude += std::abs(term);
     }
+    double rounding = 0;
+    for (std::size_t t = 0; bytes && !cache.latent() && t < n;) {
+      // A chunk: the greatest of p times V's scale, and the sum of V's levels.
+      double greatest = 0, levels = 0;
+      const std::int64_t chunk = (begin + static_cast<std::int64_t>(t)) / kAttentionChunk;
+      for (; t < n; ++t) {
+        const std::int64_t position = begin + static_cast<std::int64_t>(t);
+        if (position / kAttentionChunk != chunk) break;
+        const double v_scale = cache.v_scale_at(position, d);
+        greatest = std::max(greatest, scores[t] / sum * v_scale);
+        if (v_scale > 0) levels += std::abs(cache.v_at(position, d)) / v_scale;
+      }
+      rounding += half_level * greatest * levels;
+    }
     r.out.push_back(out);
-    r.bound.push_back(magnitude * (2 * score_error + 2 * chain * u) + 1e-30);
+    r.bound.push_back(magnitude * (2 * score_error + 2 * chain * u) + 1.01 * rounding + 1e-30);
   }
   return r;
 }

@@ -101,7 +101,7 @@ TEST_P(Threads, FreedBlocksAreReusedAndLeaveNoTrace) {
     return params;
   };
   std::mt19937 random(31);
-  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0}) {
     std::vector<Inputs> inputs;
     for (const std::int64_t length : {700, 90, 333, 17, 250, 1})
       inputs.emplace_back(length, 4, 100 * static_cast<unsigned>(inputs.size()));

@@ -14,6 +14,7 @@
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/quant/grid_search.h"
 #include "ridgeline/quant/isa.h"
+#include "tests/quant/gguf_matrices.h"
 
 namespace ridgeline {
 namespace {
@@ -298,6 +299,69 @@ TEST_P(BlockGridTest, StoresWantedScales) {
     for (const float v : through_grid(format(), grid, Block(elements(), 1.0f)))
       EXPECT_TRUE(std::isfinite(v));
   }
+}
+
+/// Signal over noise of each format on normally distributed weights, 0.2 dB below what it
+/// reaches; and the largest error in units of the block's largest element. Plain rounding is
+/// 0.24 dB (Q4_K) to 1.2 dB (Q8_0, Q2_K) below.
+struct Expected {
+  DType dtype;
+  double sqnr_db;
+  double greatest_error;
+};
+constexpr Expected kExpected[] = {
+    {DType::kQ4_0, 21.65, 0.14},  {DType::kQ4_1, 23.05, 0.12},   {DType::kQ5_0, 27.75, 0.06},
+    {DType::kQ5_1, 29.30, 0.06},  {DType::kQ8_0, 46.40, 0.006},  {DType::kQ2_K, 11.60, 0.45},
+    {DType::kQ3_K, 16.65, 0.25},  {DType::kQ4_K, 22.95, 0.11},   {DType::kQ5_K, 29.20, 0.055},
+    {DType::kQ6_K, 35.50, 0.022}, {DType::kIQ4_NL, 22.50, 0.15}, {DType::kIQ4_XS, 22.45, 0.15},
+};
+
+TEST_P(BlockGridTest, ErrorsOnNormalWeightsStayWithinTheFormats) {
+  const auto* expected = std::ranges::find(kExpected, dtype(), &Expected::dtype);
+  ASSERT_NE(expected, std::end(kExpected));
+  std::mt19937 random(9);
+  double signal = 0, noise = 0, greatest_error = 0;
+  for (int round = 0; round < 400; ++round) {
+    const Block x = random_block(elements(), random);
+    std::vector<std::byte> block(static_cast<std::size_t>(GetParam().block_bytes));
+    encode_weighted(dtype(), x.data(), nullptr, format().block_elements, block.data());
+    const auto values = decoded(dtype(), block, x.size());
+    signal += weighted_error(x, Block(x.size(), 0.0f), {});
+    noise += weighted_error(x, values, {});
+    double greatest = 0, error = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      greatest = std::max(greatest, std::fabs(static_cast<double>(x[i])));
+      error = std::max(error, std::fabs(static_cast<double>(x[i]) - values[i]));
+    }
+    greatest_error = std::max(greatest_error, error / greatest);
+  }
+  const double sqnr_db = 10 * std::log10(signal / noise);
+  EXPECT_GE(sqnr_db, expected->sqnr_db);
+  EXPECT_LE(greatest_error, expected->greatest_error);
+}
+
+/// On trained weights with importances spread as those of activations, a tenth of the error
+/// and more is gone.
+TEST_P(BlockGridTest, IsBetterThanPlainRoundingOnTrainedWeights) {
+  const std::string path = std::string(RIDGELINE_SHARED_DATA) + "/models/fireside-f16.gguf";
+  static const std::vector<Matrix> matrices = GgufMatrices::read(path);
+  if (matrices.empty()) GTEST_SKIP() << "there is no " << path;
+  std::mt19937 random(10);
+  double plain = 0, fitted = 0;
+  for (const Matrix& m : matrices) {
+    const auto cols = static_cast<std::size_t>(m.cols);
+    const Block importance = random_importance(cols, random);
+    std::vector<std::byte> blocks(row_bytes(dtype(), m.cols));
+    for (std::int64_t row = 0; row < m.rows; row += std::max<std::int64_t>(1, m.rows / 8)) {
+      const auto from = m.w.begin() + row * m.cols;
+      const Block x(from, from + m.cols);
+      encode(dtype(), x.data(), m.cols, blocks.data());
+      plain += weighted_error(x, decoded(dtype(), blocks, cols), importance);
+      encode_weighted(dtype(), x.data(), importance.data(), m.cols, blocks.data());
+      fitted += weighted_error(x, decoded(dtype(), blocks, cols), importance);
+    }
+  }
+  EXPECT_LE(fitted, 0.85 * plain);
 }
 
 TEST(BlockGrid, SymmetricScalesTakeEitherSign) {

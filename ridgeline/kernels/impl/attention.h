@@ -23,11 +23,13 @@ int tile_positions(int group) {
 void attention_span(const AttentionSpan& span) {
   switch (span.kv_dtype) {
     case DType::kF32:
-      return attend_span<KvRows<DType::kF32>>(span);
+      return attend_span<InFloats<KvRows<DType::kF32>>>(span);
     case DType::kBF16:
-      return attend_span<KvRows<DType::kBF16>>(span);
+      return attend_span<InFloats<KvRows<DType::kBF16>>>(span);
+    case DType::kQ8_0:
+      return attend_q8(span);
     default:
-      return attend_span<KvRows<DType::kF16>>(span);
+      return attend_span<InFloats<KvRows<DType::kF16>>>(span);
   }
 }
 
@@ -81,7 +83,7 @@ void attention_finish(const float* state, int value_dim, int group, int position
 
 inline constexpr AttentionKernels kAttentionKernels = {
     .state_floats = state_floats,
-    .scratch_floats = scratch_floats,
+    .scratch_floats = scratch_floats<InFloats<KvRows<DType::kF32>>>,
     .tile_positions = tile_positions,
     .span = attention_span,
     .merge = attention_merge,

@@ -72,20 +72,43 @@ RIDGELINE_INLINE void transpose(VecF (&rows)[kLanes]) {
 #endif
 }
 
-/// The first `padded_dim` elements of a block's keys as rows of floats, one per token.
+/// The elements [d, d + kLanes) of the keys of kLanes tokens; d is a multiple of kLanes.
 template <class Kv>
-__attribute__((noinline)) void values_of_keys(const std::byte* k_block, int padded_dim,
+RIDGELINE_INLINE void load_keys(const std::byte* k_block, int /*key_dim*/, int token, int d,
+                                VecF (&rows)[kLanes]) {
+  const std::byte* k = k_block + token * Kv::kTokenBytes;
+#pragma GCC unroll 8
+  for (int i = 0; i < kLanes; i += 2) {
+    const std::byte* pair = k + (d + i) * kKvBlockTokens * Kv::kBytes;
+    rows[i] = Kv::template k_row<0>(pair);
+    rows[i + 1] = Kv::template k_row<1>(pair);
+  }
+}
+template <class Kv>
+requires(Kv::kQuantized) RIDGELINE_INLINE
+    void load_keys(const std::byte* k_block, int key_dim, int token, int d, VecF (&rows)[kLanes]) {
+  const auto scale = Kv::scale_of(
+      load_f16(k_block + d / Kv::kScaleDims * Kv::kScaleRowBytes + token * Kv::kScaleBytes));
+  const std::byte* levels = k_block + Kv::scale_bytes(key_dim) + token * Kv::kDot;
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i += Kv::kDot) {
+    const VecI four = load_i(levels + (d + i) / Kv::kDot * Kv::kLineBytes);
+    rows[i] = Kv::template decode<0>(four, scale);
+    rows[i + 1] = Kv::template decode<1>(four, scale);
+    rows[i + 2] = Kv::template decode<2>(four, scale);
+    rows[i + 3] = Kv::template decode<3>(four, scale);
+  }
+}
+
+/// The first `padded_dim` elements of a block's keys of `key_dim` as rows of floats, one per
+/// token.
+template <class Kv>
+__attribute__((noinline)) void values_of_keys(const std::byte* k_block, int key_dim, int padded_dim,
                                               float* values) {
   for (int token = 0; token < kKvBlockTokens; token += kLanes) {
-    const std::byte* k = k_block + token * Kv::kTokenBytes;
     for (int d = 0; d < padded_dim; d += kLanes) {
       VecF rows[kLanes];
-#pragma GCC unroll 8
-      for (int i = 0; i < kLanes; i += 2) {
-        const std::byte* pair = k + (d + i) * kKvBlockTokens * Kv::kBytes;
-        rows[i] = Kv::template k_row<0>(pair);
-        rows[i + 1] = Kv::template k_row<1>(pair);
-      }
+      load_keys<Kv>(k_block, key_dim, token, d, rows);
       transpose(rows);
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) store(values + (token + i) * padded_dim + d, rows[i]);

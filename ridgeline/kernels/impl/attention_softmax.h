@@ -27,16 +27,18 @@ inline constexpr float kLowestFloat = -3.402823466e+38f;
 
 /// The running state of a tile, in the thread's scratch memory.
 struct TileState {
-  int rows;       ///< that exist
-  int tile_rows;  ///< that the tile has; the rest computes on zeros
-  float* q;       ///< [panel of d][tile_rows][16]
-  float* acc;     ///< [panel of d][tile_rows][16]
-  float* scores;  ///< [block of the chunk][tile_rows][16]; p after the softmax
-  float* sum;     ///< [tile_rows][kLanes]
-  float* max;     ///< [kRowsPadded], in units of log2
-  float* shift;   ///< [kRowsPadded], minus max, or minus the lowest float
-  float* alpha;   ///< [kRowsPadded]
-  float* ones;    ///< [kRowsPadded]
+  int rows;        ///< that exist
+  int tile_rows;   ///< that the tile has; the rest computes on zeros
+  float* q;        ///< [panel of d][tile_rows][16]
+  float* acc;      ///< [panel of d][tile_rows][16]
+  float* scores;   ///< [block of the chunk][tile_rows][16]; p after the softmax
+  float* sum;      ///< [tile_rows][kLanes]
+  float* max;      ///< [kRowsPadded], in units of log2
+  float* shift;    ///< [kRowsPadded], minus max, or minus the lowest float
+  float* alpha;    ///< [kRowsPadded]
+  float* ones;     ///< [kRowsPadded]
+  float* extra;    ///< of the arithmetic (attention_span.h), on a cache line
+  float* extra_p;  ///< likewise, set by its prepare()
   // Row r sees the tokens [hidden[r], visible[r]) of the chunk; both ascend.
   int hidden[kRowsPadded];
   int visible[kRowsPadded];

@@ -11,6 +11,8 @@
 // A position that a row may not see takes no part in its arithmetic. Its score is
 // computed along with the others' and then discarded; its V is kept away
 // (attention_weigh.h). Blocks of which no row sees anything are not touched.
+//
+// `Arithmetic` makes the two products: InFloats below, or another with its members.
 
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
@@ -18,7 +20,7 @@ namespace {
 /// max (in log2 units), sum, then acc on a cache line of its own.
 inline constexpr int kStateHeader = 16;
 
-std::size_t state_floats(int value_dim) {
+inline std::size_t state_floats(int value_dim) {
   return static_cast<std::size_t>(kStateHeader + padded_head_dim(value_dim));
 }
 
@@ -28,13 +30,34 @@ inline constexpr int kLatentRows = 48;
 static_assert(kLatentRows % kTileRows == 0);
 inline constexpr int kLatentTiles = kLatentRows / kTileRows;
 
+/// Products of floats, which `KvRows_` makes of the cache.
+template <class KvRows_>
+struct InFloats {
+  using Rows = KvRows_;
+  /// Of scratch memory beside a tile's own, for any tile.
+  static constexpr int extra_floats(int /*padded_dim*/, int /*padded_value_dim*/) { return 0; }
+  /// Once the tile's q is there.
+  static void prepare(TileState&, int /*padded_dim*/) {}
+  /// Of the blocks [block, block + panels_of(tile_rows)) of a chunk.
+  static void score(const TileState& tile, int padded_dim, const ChunkBlocks& k, int block) {
+    kScoreTiles<Rows>.at[tile.tile_rows](tile.q, padded_dim, k, block, tile.scores);
+  }
+  /// acc = alpha acc + p V over what each row sees of the chunk.
+  static void add_values(const TileState& tile, const ChunkValues& v, Seen seen) {
+    ridgeline::RIDGELINE_ISA::add_values<Rows>(tile, v, seen);
+  }
+};
+
 inline constexpr int kScratchAlign = 16;  // floats in a cache line
+template <class Arithmetic>
 int tile_floats(int padded_dim, int padded_value_dim) {
-  return kTileRows * (padded_dim + padded_value_dim + kAttentionChunk + kLanes) + 4 * kRowsPadded;
+  return kTileRows * (padded_dim + padded_value_dim + kAttentionChunk + kLanes) + 4 * kRowsPadded +
+         2 * kScratchAlign + Arithmetic::extra_floats(padded_dim, padded_value_dim);
 }
+template <class Arithmetic>
 std::size_t scratch_floats(int head_dim, int value_dim, bool latent) {
   const int padded_dim = padded_head_dim(head_dim), value = padded_head_dim(value_dim);
-  const int tile = tile_floats(padded_dim, value) + kScratchAlign;
+  const int tile = tile_floats<Arithmetic>(padded_dim, value);
   return static_cast<std::size_t>(kScratchAlign +
                                   (latent ? kLatentTiles * tile + kAttentionChunk * value : tile));
 }
@@ -68,12 +91,12 @@ struct Tile {
   std::int64_t all_end;
 };
 
-float* align(float* scratch) {
+inline float* align(float* scratch) {
   const auto misaligned = reinterpret_cast<std::uintptr_t>(scratch) / sizeof(float) % kScratchAlign;
   return scratch + (kScratchAlign - misaligned) % kScratchAlign;
 }
 
-TileState carve_scratch(float* scratch, int padded_dim, int padded_value_dim, int rows) {
+inline TileState carve_scratch(float* scratch, int padded_dim, int padded_value_dim, int rows) {
   scratch = align(scratch);
   TileState tile;
   tile.rows = rows;
@@ -91,6 +114,8 @@ TileState carve_scratch(float* scratch, int padded_dim, int padded_value_dim, in
   tile.acc = take(tile.tile_rows * padded_value_dim);
   tile.scores = take(tile.tile_rows * kAttentionChunk);
   tile.sum = take(tile.tile_rows * kLanes);
+  tile.extra = align(scratch);
+  tile.extra_p = nullptr;
   return tile;
 }
 
@@ -173,7 +198,7 @@ void step_of(const TileState& tile, Seen seen, ScoreFactors factors) {
 }
 
 /// Scores and softmax of the chunk at `begin`; says what its rows saw of it.
-template <class Kv>
+template <class Arithmetic>
 Seen weights_of_chunk(const AttentionSpan& span, Tile& t, const ChunkWalk& walk, std::int64_t begin,
                       ScoreFactors factors) {
   TileState& tile = t.state;
@@ -183,7 +208,7 @@ Seen weights_of_chunk(const AttentionSpan& span, Tile& t, const ChunkWalk& walk,
   int block = 0;
   while (first_block + block + panels <= walk.blocks_begin) block += panels;
   for (; block < kChunkBlocks && first_block + block < walk.blocks_end; block += panels)
-    kTiles<Kv>.score[tile.tile_rows](tile.q, padded_head_dim(span.head_dim), k, block, tile.scores);
+    Arithmetic::score(tile, padded_head_dim(span.head_dim), k, block);
 
   const Seen seen = t.all_begin > begin                   ? Seen::kBetween
                     : t.all_end - begin < kAttentionChunk ? Seen::kFirst
@@ -203,14 +228,6 @@ Seen weights_of_chunk(const AttentionSpan& span, Tile& t, const ChunkWalk& walk,
   return seen;
 }
 
-template <class Kv>
-void add_values(const TileState& tile, const ChunkValues& v, Seen seen) {
-  if (seen == Seen::kBetween)
-    weigh_between<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
-  else
-    weigh_visible<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
-}
-
 void store_state(const Tile& t, const AttentionSpan& span) {
   const TileState& tile = t.state;
   const std::size_t floats = state_floats(span.value_dim);
@@ -228,40 +245,43 @@ std::int64_t chunk_at(std::int64_t position) {
   return position / kAttentionChunk * kAttentionChunk;
 }
 
-template <class Kv>
+template <class Arithmetic>
 void attend_tile(const AttentionSpan& span, int first_row, int rows) {
   Tile tile = start_tile(span, first_row, rows, span.scratch);
+  Arithmetic::prepare(tile.state, padded_head_dim(span.head_dim));
   const int padded_dim = padded_head_dim(span.value_dim);
   const ChunkWalk walk(span, tile.seen);
   const ScoreFactors factors = score_factors(span);
   for (std::int64_t begin = chunk_at(tile.seen.begin); begin < tile.seen.end;
        begin += kAttentionChunk) {
-    const Seen seen = weights_of_chunk<Kv>(span, tile, walk, begin, factors);
+    const Seen seen = weights_of_chunk<Arithmetic>(span, tile, walk, begin, factors);
     const ChunkValues v = {walk.at(span, span.v_cache, begin / kKvBlockTokens),
-                           padded_dim * Kv::kBytes, padded_dim / kPanel};
-    add_values<Kv>(tile.state, v, seen);
+                           padded_dim / kPanel};
+    Arithmetic::add_values(tile.state, v, seen);
   }
   store_state(tile, span);
 }
 
 /// Several tiles, chunk by chunk, because the chunk's V has to be made first.
-template <class Kv>
+template <class Arithmetic>
 void attend_latent_tiles(const AttentionSpan& span, int first_row, int rows) {
+  const int key_dim = padded_head_dim(span.head_dim);
   const int padded_dim = padded_head_dim(span.value_dim);
   float* values = align(span.scratch);
   float* scratch = values + kAttentionChunk * padded_dim;
-  const std::size_t tile_scratch = static_cast<std::size_t>(
-      tile_floats(padded_head_dim(span.head_dim), padded_dim) + kScratchAlign);
+  const auto tile_scratch = static_cast<std::size_t>(tile_floats<Arithmetic>(key_dim, padded_dim));
   Tile tiles[kLatentTiles];
   int count = 0;
-  for (int r = 0; r < rows; r += kTileRows, ++count, scratch += tile_scratch)
+  for (int r = 0; r < rows; r += kTileRows, ++count, scratch += tile_scratch) {
     tiles[count] =
         start_tile(span, first_row + r, rows - r < kTileRows ? rows - r : kTileRows, scratch);
+    Arithmetic::prepare(tiles[count].state, key_dim);
+  }
 
   const Positions seen = {tiles[0].seen.begin, tiles[count - 1].seen.end};
   const ChunkWalk walk(span, seen);
   const ScoreFactors factors = score_factors(span);
-  ChunkValues v = {{}, padded_dim * KvRows<DType::kF32>::kBytes, padded_dim / kPanel};
+  ChunkValues v = {{}, padded_dim / kPanel};
   for (int b = 0; b < kChunkBlocks; ++b)
     v.blocks.now[b] = v.blocks.next[b] =
         reinterpret_cast<const std::byte*>(values + b * kKvBlockTokens * padded_dim);
@@ -270,10 +290,11 @@ void attend_latent_tiles(const AttentionSpan& span, int first_row, int rows) {
     const ChunkBlocks k = walk.at(span, span.k_cache, first_block);
     for (int b = 0; b < kChunkBlocks; ++b)
       if (first_block + b >= walk.blocks_begin && first_block + b < walk.blocks_end)
-        values_of_keys<Kv>(k.now[b], padded_dim, values + b * kKvBlockTokens * padded_dim);
+        values_of_keys<typename Arithmetic::Rows>(k.now[b], key_dim, padded_dim,
+                                                  values + b * kKvBlockTokens * padded_dim);
     for (int i = 0; i < count; ++i) {
       if (begin >= tiles[i].seen.end || begin + kAttentionChunk <= tiles[i].seen.begin) continue;
-      const Seen row_seen = weights_of_chunk<Kv>(span, tiles[i], walk, begin, factors);
+      const Seen row_seen = weights_of_chunk<Arithmetic>(span, tiles[i], walk, begin, factors);
       add_values<KvRows<DType::kF32>>(tiles[i].state, v, row_seen);
     }
   }
@@ -285,7 +306,7 @@ void prefetch_queries(const AttentionSpan& span, int begin, int end) {
     for (int d = 0; d < span.head_dim; d += 16) __builtin_prefetch(query_row(span, r) + d, 0, 2);
 }
 
-template <class Kv>
+template <class Arithmetic>
 void attend_span(const AttentionSpan& span) {
   const int rows = span.positions * span.group;
   const int step = span.latent ? kLatentRows : kTileRows;
@@ -296,9 +317,9 @@ void attend_span(const AttentionSpan& span) {
   for (int r = 0; r < rows; r = end_after(r)) {
     prefetch_queries(span, end_after(r), end_after(end_after(r)));
     if (span.latent)
-      attend_latent_tiles<Kv>(span, r, end_after(r) - r);
+      attend_latent_tiles<Arithmetic>(span, r, end_after(r) - r);
     else
-      attend_tile<Kv>(span, r, end_after(r) - r);
+      attend_tile<Arithmetic>(span, r, end_after(r) - r);
   }
 }
 

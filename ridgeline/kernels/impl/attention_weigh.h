@@ -13,7 +13,6 @@ namespace {
 /// V of a chunk.
 struct ChunkValues {
   ChunkBlocks blocks;
-  std::ptrdiff_t row_bytes;
   int panels;  ///< of d
 };
 
@@ -28,7 +27,7 @@ void weigh_run(const TileState& tile, const ChunkValues& v, int first, int last,
     args.p = tile.scores + r * kPanel;
     args.panel_stride = tile.tile_rows * kPanel;
     args.v = &v.blocks;
-    args.v_row_bytes = v.row_bytes;
+    args.v_panels = v.panels;
     args.token_begin = begin;
     args.token_end = end;
     for (int panel = 0; panel < v.panels;) {
@@ -36,8 +35,8 @@ void weigh_run(const TileState& tile, const ChunkValues& v, int first, int last,
       while ((1 << log2_panels) > panels_of(rows) || panel + (1 << log2_panels) > v.panels)
         --log2_panels;
       args.acc = tile.acc + panel * args.panel_stride + r * kPanel;
-      args.v_offset_bytes = panel * kPanel * Kv::kBytes;
-      kTiles<Kv>.weigh[rows][log2_panels](args);
+      args.first_panel = panel;
+      kWeighTiles<Kv>.at[rows][log2_panels](args);
       panel += 1 << log2_panels;
     }
     r += rows;
@@ -73,6 +72,14 @@ void weigh_between(const TileState& tile, const ChunkValues& v, int first, int l
     alpha = tile.ones;
   }
   weigh_visible<Kv>(tile, v, first, last, common, end, alpha);
+}
+
+template <class Kv>
+void add_values(const TileState& tile, const ChunkValues& v, Seen seen) {
+  if (seen == Seen::kBetween)
+    weigh_between<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
+  else
+    weigh_visible<Kv>(tile, v, 0, tile.tile_rows, 0, kAttentionChunk, tile.alpha);
 }
 
 }  // namespace

@@ -50,18 +50,25 @@ struct PeakKernels {
   int count;
 };
 
-// kernels/<isa>/elementwise.cpp, attention.cpp, kv.cpp: the ISAs without a line here
-// use those of the family that they extend.
+// kernels/<isa>/elementwise.cpp, attention.cpp, attention_q8.cpp, kv.cpp: the ISAs without a line
+// here use those of the family that they extend.
 #define RIDGELINE_DECLARE_VECTOR_KERNELS(isa)   \
   namespace isa {                               \
   extern const ElementwiseKernels kElementwise; \
   extern const AttentionKernels kAttention;     \
+  void attend_q8(const AttentionSpan& span);    \
   extern const KvKernels kKv;                   \
   }
 RIDGELINE_DECLARE_VECTOR_KERNELS(generic)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx2)
 RIDGELINE_DECLARE_VECTOR_KERNELS(avx512)
 #undef RIDGELINE_DECLARE_VECTOR_KERNELS
+
+// kernels/avx512vnni/attention_q8.cpp: byte dot products on a Q8_0 cache, the rest as avx512.
+namespace avx512vnni {
+std::size_t attention_scratch_floats(int head_dim, int value_dim, bool latent);
+void attention_span(const AttentionSpan& span);
+}  // namespace avx512vnni
 
 // kernels/<isa>/peak.cpp: every ISA has its own.
 #define RIDGELINE_DECLARE_PEAKS(isa) \

@@ -33,17 +33,19 @@ struct AffineFits {
       square_sum += x[i] * x[i];
     }
     F base = square_sum / static_cast<float>(kCount);
-    for (int lane = 0; lane < N; ++lane)
-      base[lane] = search.absolute_error ? 0.0f : __builtin_sqrtf(base[lane]);
+    float lanes[N];
+    store(base, lanes);
+    for (float& lane : lanes) lane = search.absolute_error ? 0.0f : __builtin_sqrtf(lane);
+    base = load<F>(lanes);
     min = max = x[0];
     for (int i = 0; i < kCount; ++i) {
       weights[i] = base + L::absolute(x[i]);
       weight_sum += weights[i];
       x_sum += weights[i] * x[i];
-      min = x[i] < min ? x[i] : min;
-      max = x[i] > max ? x[i] : max;
+      min = select(x[i] < min, x[i], min);
+      max = select(x[i] > max, x[i], max);
     }
-    min = min > 0.0f ? F{} : min;
+    min = select(min > 0.0f, F{}, min);
   }
 
   RIDGELINE_INLINE F weighted_error(const Fit& fit) const {
@@ -75,15 +77,15 @@ struct AffineFits {
     fit.scale = (weight_sum * sum_xl - x_sum * sum_l) / determinant;
     fit.low = (sum_l2 * x_sum - sum_l * sum_xl) / determinant;
     const I above_zero = fit.low > 0.0f;  // the format can only subtract
-    fit.low = above_zero ? F{} : fit.low;
-    fit.scale = above_zero ? sum_xl / sum_l2 : fit.scale;
+    fit.low = select(above_zero, F{}, fit.low);
+    fit.scale = select(above_zero, sum_xl / sum_l2, fit.scale);
     return determinant > 0.0f;
   }
 
   RIDGELINE_INLINE static void replace(I where, const Fit& from, Fit& fit) {
-    fit.scale = where ? from.scale : fit.scale;
-    fit.low = where ? from.low : fit.low;
-    for (int i = 0; i < kCount; ++i) fit.levels[i] = where ? from.levels[i] : fit.levels[i];
+    fit.scale = select(where, from.scale, fit.scale);
+    fit.low = select(where, from.low, fit.low);
+    for (int i = 0; i < kCount; ++i) fit.levels[i] = select(where, from.levels[i], fit.levels[i]);
   }
 
   /// Tries step widths around (max - min) / level_max, refits scale and offset to the
@@ -106,7 +108,7 @@ struct AffineFits {
       const F error = weighted_error(trial);
       const I better = solved & (error < best_error);
       if (!L::any(better)) continue;
-      best_error = better ? error : best_error;
+      best_error = select(better, error, best_error);
       replace(better, trial, best);
     }
     // What has no spread is its offset alone; the search above divided by zero there.
@@ -123,9 +125,9 @@ void fit_affine_sub_blocks(const float* x, const StepTrials& search, float* scal
   typename AffineFits<N, kCount>::Fit fit;
   fits.fit(fit);
   fit.low = -fit.low;
-  __builtin_memcpy(scale, &fit.scale, sizeof fit.scale);
-  __builtin_memcpy(min, &fit.low, sizeof fit.low);
-  Lanes<N>::store(fit.levels, kCount, 0, levels);
+  store(fit.scale, scale);
+  store(fit.low, min);
+  Lanes<N>::store_levels(fit.levels, kCount, 0, levels);
 }
 
 }  // namespace

@@ -71,16 +71,16 @@ RIDGELINE_INLINE AffineTrials refit(const float* x, const float* weight, const M
   trials.l = sums.l;
   trials.ll = sums.ll;
   // Levels that are all alike, or nearly, do not determine both.
-  trials.error = determinant > 1e-4f * sums.ll * m.w ? trials.error : wide(kNever);
+  trials.error = select(determinant > 1e-4f * sums.ll * m.w, trials.error, wide(kNever));
   if (Format::kBelowZero) {
     const WideF xl = (sums.el + sums.ll - shift * sums.l) / inverse;
     const WideI alone = (trials.offset > 0.0f) | (trials.error >= kNever);
     const WideF scale = xl / sums.ll;
-    trials.scale = alone ? scale : trials.scale;
-    trials.error = alone ? m.wxx - scale * xl : trials.error;
-    trials.offset = alone ? WideF{} : trials.offset;
+    trials.scale = select(alone, scale, trials.scale);
+    trials.error = select(alone, m.wxx - scale * xl, trials.error);
+    trials.offset = select(alone, WideF{}, trials.offset);
   }
-  trials.error = trials.scale > 0.0f ? lesser(trials.error, wide(kNever)) : wide(kNever);
+  trials.error = select(trials.scale > 0.0f, lesser(trials.error, wide(kNever)), wide(kNever));
   return trials;
 }
 
@@ -124,9 +124,9 @@ AffineFit fit_affine(const float* x, const float* weight) {
     const WideF inverse = static_cast<float>(Format::kLevelMax) / (top - offset);
     const AffineTrials trials = refit<Format>(x, weight, fit.m, inverse, -offset * inverse);
     const WideI better = trials.error < best.error;
-    best.error = better ? trials.error : best.error;
-    best.scale = better ? trials.scale : best.scale;
-    best.offset = better ? trials.offset : best.offset;
+    best.error = select(better, trials.error, best.error);
+    best.scale = select(better, trials.scale, best.scale);
+    best.offset = select(better, trials.offset, best.offset);
   }
   for (int round = 0; round < Format::kRefits; ++round) {
     const WideF inverse = 1.0f / best.scale;
@@ -152,9 +152,10 @@ template <class Format>
 RIDGELINE_INLINE WideF errors_at(const float* x, const float* weight, const Moments& m, WideF scale,
                                  WideF offset, AffineSums& sums) {
   const WideI some = scale != 0.0f;
-  const WideF inverse = some ? 1.0f / scale : WideF{};
+  const WideF inverse = select(some, 1.0f / scale, WideF{});
   sums = affine_sums<Format>(x, weight, inverse, -offset * inverse);
-  return some ? sums.ee * scale * scale : m.wxx - 2.0f * offset * m.wx + offset * offset * m.w;
+  return select(some, sums.ee * scale * scale,
+                m.wxx - 2.0f * offset * m.wx + offset * offset * m.w);
 }
 
 /// Q4_1 and Q5_1: F16 rounds scale and offset.
@@ -163,7 +164,7 @@ void search_affine(const GridProblem& problem, GridChoice& choice) {
   const float *x = problem.x, *weight = problem.weight;
   const AffineFit fit = fit_affine<Format>(x, weight);
   const F16Steps scale(fit.scale * problem.unit), offset(fit.offset * problem.unit);
-  WideF scales, offsets;
+  float scales[kWide], offsets[kWide];
   for (int lane = 0; lane < kWide - 1; ++lane) {
     scales[lane] = scale.at(lane / 4 - 2);
     offsets[lane] = offset.at(lane % 4 - 1);
@@ -178,8 +179,8 @@ void search_affine(const GridProblem& problem, GridChoice& choice) {
       F16Steps((high - low) / static_cast<float>(Format::kLevelMax) * problem.unit).at(0);
   offsets[kWide - 1] = F16Steps(low * problem.unit).at(0);
   AffineSums sums;
-  const WideF errors =
-      errors_at<Format>(x, weight, fit.m, scales / problem.unit, offsets / problem.unit, sums);
+  const WideF errors = errors_at<Format>(x, weight, fit.m, load(scales) / problem.unit,
+                                         load(offsets) / problem.unit, sums);
   const int lane = least_lane(errors);
   choice.d = scales[lane];
   choice.dmin = -offsets[lane];
@@ -298,7 +299,7 @@ void search_affine_block(const GridProblem& problem, GridChoice& choice) {
     const int lane = least_lane(costs[first]);
     if (rank == 0) foretold = costs[first][lane];
     float d = trials[lane], dmin = min / steps[first];
-    costs[first][lane] = kNever;
+    costs[first] = select(ramp() == static_cast<float>(lane), wide(kNever), costs[first]);
     for (int round = 0; round < Format::kRounds; ++round) {
       d = storable(d > 0.0f ? d : 0.0f, problem.unit);
       dmin = storable(dmin > 0.0f ? dmin : 0.0f, problem.unit);

@@ -61,12 +61,12 @@ struct Q5_1Search : Q4_1Search {
 struct Q4_KSearch : Q4_1Search {
   static constexpr bool kBelowZero = true;
   static constexpr int kScaleMax = 63;
-  static constexpr int kTries = 2, kRounds = 2;
+  static constexpr int kTries = 4, kRounds = 2;
 };
 struct Q5_KSearch : Q5_1Search {
   static constexpr bool kBelowZero = true;
   static constexpr int kScaleMax = 63;
-  static constexpr int kTries = 2, kRounds = 2;
+  static constexpr int kTries = 4, kRounds = 3;
 };
 struct Q2_KSearch {
   static constexpr bool kBelowZero = true;

@@ -12,8 +12,8 @@ template <int N>
 struct VectorsOf;
 template <>
 struct VectorsOf<8> {
-  using F = float __attribute__((vector_size(32)));
-  using I = std::int32_t __attribute__((vector_size(32)));
+  using F = EightF;
+  using I = EightI;
 };
 template <>
 struct VectorsOf<16> {
@@ -30,44 +30,39 @@ struct Lanes {
   RIDGELINE_INLINE static F gather(const float* x, int n, int i) {
     float lanes[N];
     for (int lane = 0; lane < N; ++lane) lanes[lane] = x[lane * n + i];
-    F v;
-    __builtin_memcpy(&v, lanes, sizeof v);
-    return v;
+    return load<F>(lanes);
   }
-  RIDGELINE_INLINE static F absolute(F v) {
-    return reinterpret_cast<F>(reinterpret_cast<I>(v) & 0x7fffffff);
-  }
+  RIDGELINE_INLINE static F absolute(F v) { return bits_as<F>(bits_as<I>(v) & 0x7fffffff); }
   RIDGELINE_INLINE static bool any(I mask) {
     std::int32_t lanes[N], all = 0;
-    __builtin_memcpy(lanes, &mask, sizeof lanes);
+    store(mask, lanes);
     for (int lane = 0; lane < N; ++lane) all |= lanes[lane];
     return all != 0;
   }
-  RIDGELINE_INLINE static F to_float(I v) { return __builtin_convertvector(v, F); }
+  RIDGELINE_INLINE static F to_float(I v) { return convert<F>(v); }
 
   /// rounding::round_half_even, then rounding::clamp.
   RIDGELINE_INLINE static I round_to_level(F v, int low, int high) {
-    const I rounded = (reinterpret_cast<I>(v + 12582912.0f) & 0x007fffff) - 0x00400000;
-    const I floor = rounded < low ? I{} + low : rounded;
-    return floor > high ? I{} + high : floor;
+    const I rounded = (bits_as<I>(v + 12582912.0f) & 0x007fffff) - 0x00400000;
+    const I floor = select(rounded < low, I{} + low, rounded);
+    return select(floor > high, I{} + high, floor);
   }
 
   /// Per sub-block the element of greatest magnitude, the first one among equals.
   RIDGELINE_INLINE static F signed_absmax(const F* x, int n) {
     F most = x[0];
     for (int i = 1; i < n; ++i) {
-      const I greater =
-          (reinterpret_cast<I>(x[i]) & 0x7fffffff) > (reinterpret_cast<I>(most) & 0x7fffffff);
-      most = greater ? x[i] : most;
+      const I greater = (bits_as<I>(x[i]) & 0x7fffffff) > (bits_as<I>(most) & 0x7fffffff);
+      most = select(greater, x[i], most);
     }
     return most;
   }
 
   /// levels[sub-block][element], each in a byte, with `more` added.
-  RIDGELINE_INLINE static void store(const I* levels, int n, int more, std::uint8_t* to) {
+  RIDGELINE_INLINE static void store_levels(const I* levels, int n, int more, std::uint8_t* to) {
     for (int i = 0; i < n; ++i) {
       std::int32_t lanes[N];
-      __builtin_memcpy(lanes, &levels[i], sizeof lanes);
+      store(levels[i], lanes);
       for (int lane = 0; lane < N; ++lane)
         to[lane * n + i] = static_cast<std::uint8_t>(lanes[lane] + more);
     }

@@ -36,7 +36,8 @@ struct CodebookSteps {
     constexpr Stairs kStairs;
     WideF step = wide(iq4::kValues[0]);
 #pragma GCC unroll 15
-    for (int c = 0; c < 15; ++c) step += v >= kStairs.middle[c] ? wide(kStairs.gap[c]) : WideF{};
+    for (int c = 0; c < 15; ++c)
+      step += select(v >= kStairs.middle[c], wide(kStairs.gap[c]), WideF{});
     return step;
   }
   /// The level of that step, 0 .. 15.

@@ -3,7 +3,7 @@
 #include "ridgeline/quant/half.h"
 #include "ridgeline/quant/impl/wide.h"
 
-#if defined(__F16C__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -13,32 +13,23 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 constexpr int kBlock = 32;
-using WideB = std::uint8_t __attribute__((vector_size(kWide)));
-using FourF = float __attribute__((vector_size(16)));
-using FourI = std::int32_t __attribute__((vector_size(16)));
 
-RIDGELINE_INLINE WideF load(const float* x) {
-  WideF v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return v;
-}
-RIDGELINE_INLINE WideI to_int(WideF v) { return __builtin_convertvector(v, WideI); }
-RIDGELINE_INLINE WideF to_float(WideI v) { return __builtin_convertvector(v, WideF); }
+RIDGELINE_INLINE WideI to_int(WideF v) { return convert<WideI>(v); }
+RIDGELINE_INLINE WideF to_float(WideI v) { return convert<WideF>(v); }
+
 /// The low bytes.
 RIDGELINE_INLINE void store_bytes(WideI v, void* to) {
-  const WideB bytes = __builtin_convertvector(v, WideB);
-  __builtin_memcpy(to, &bytes, sizeof bytes);
-}
-
-RIDGELINE_INLINE FourI four_ints(const void* x) {
-  FourI v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return v;
-}
-RIDGELINE_INLINE FourF four_floats(const float* x) {
-  FourF v;
-  __builtin_memcpy(&v, x, sizeof v);
-  return v;
+#if defined(__AVX512F__) || !defined(__SSE2__)
+  using Bytes = std::uint8_t __attribute__((vector_size(kWide)));
+  store(__builtin_convertvector(bits_as<NativeSixteenI>(v), Bytes), to);
+#else
+  std::int32_t lanes[kWide];
+  store(v & 255, lanes);
+  const auto* four = reinterpret_cast<const __m128i*>(lanes);
+  const __m128i low = _mm_packs_epi32(_mm_loadu_si128(four), _mm_loadu_si128(four + 1));
+  const __m128i high = _mm_packs_epi32(_mm_loadu_si128(four + 2), _mm_loadu_si128(four + 3));
+  store(_mm_packus_epi16(low, high), to);
+#endif
 }
 
 template <class Four, class Take>
@@ -66,9 +57,9 @@ RIDGELINE_INLINE std::uint16_t narrow(float v) {
 RIDGELINE_INLINE float signed_absmax(const float* x) {
   constexpr std::int32_t kSign = static_cast<std::int32_t>(0x80000000u);
   const auto more = [](FourI a, FourI b) { return a > b ? a : b; };
-  FourI positive = four_ints(x), negative = positive ^ kSign;
+  FourI positive = load<FourI>(x), negative = positive ^ kSign;
   for (int i = 4; i < kBlock; i += 4) {
-    const FourI bits = four_ints(x + i);
+    const FourI bits = load<FourI>(x + i);
     positive = more(bits, positive);
     negative = more(bits ^ kSign, negative);
   }
@@ -88,9 +79,9 @@ struct Ends {
 RIDGELINE_INLINE Ends ends(const float* x) {
   const auto less = [](FourF a, FourF b) { return a < b ? a : b; };
   const auto more = [](FourF a, FourF b) { return a > b ? a : b; };
-  FourF low = four_floats(x), high = low;
+  FourF low = load<FourF>(x), high = low;
   for (int i = 4; i < kBlock; i += 4) {
-    const FourF v = four_floats(x + i);
+    const FourF v = load<FourF>(x + i);
     low = less(v, low);
     high = more(v, high);
   }

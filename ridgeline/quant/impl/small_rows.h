@@ -41,7 +41,7 @@ RIDGELINE_INLINE WideI round_half_away(WideF v) {
   const WideI whole = to_int(x);
   const WideF rest = x - to_float(whole);
   const WideI one = WideI{} + 1;
-  return whole + (rest >= 0.5f ? one : WideI{}) - (rest <= -0.5f ? one : WideI{});
+  return whole + select(rest >= 0.5f, one, WideI{}) - select(rest <= -0.5f, one, WideI{});
 }
 
 /// Elements j and j + 16 share byte j of qs.
@@ -50,12 +50,12 @@ RIDGELINE_INLINE void store_nibbles(WideI low, WideI high, std::uint8_t* qs) {
 }
 /// Bit i of qh is the fifth bit of element i.
 RIDGELINE_INLINE void store_fifth_bits(WideI low, WideI high, std::uint8_t* qh) {
-  constexpr WideI kPlace = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const WideI bits = (low >> 4) << kPlace | (high >> 4) << (kPlace + 16);
+  constexpr std::int32_t kPlace[kWide] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const WideI place = load<WideI>(kPlace);
   std::int32_t lanes[kWide];
-  __builtin_memcpy(lanes, &bits, sizeof lanes);
-  const FourI four =
-      (four_ints(lanes) | four_ints(lanes + 4)) | (four_ints(lanes + 8) | four_ints(lanes + 12));
+  store(((low >> 4) | (high >> 4) << 16) << place, lanes);
+  const FourI four = (load<FourI>(lanes) | load<FourI>(lanes + 4)) |
+                     (load<FourI>(lanes + 8) | load<FourI>(lanes + 12));
   const std::int32_t all = across(four, [](FourI a, FourI b) { return a | b; });
   __builtin_memcpy(qh, &all, sizeof all);
 }

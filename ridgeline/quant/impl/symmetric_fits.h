@@ -40,20 +40,20 @@ void fit_q3_k(const float* from, float* scale, std::uint8_t* levels_to) {
       const WideF new_xl = other_xl + w * x[i] * l, new_l2 = other_l2 + w * l * l;
       const WideI better = (other_xl > 0.0f) & (level != levels[i]) & (new_l2 > 0.0f) &
                            (new_xl * new_xl * l2 > xl * xl * new_l2);
-      levels[i] = better ? level : levels[i];
-      xl = better ? new_xl : xl;
-      l2 = better ? new_l2 : l2;
+      levels[i] = select(better, level, levels[i]);
+      xl = select(better, new_xl, xl);
+      l2 = select(better, new_l2, l2);
       changed |= better;
     }
     if (!Sixteen::any(changed)) break;
   }
-  WideF fitted = l2 > 0.0f ? xl / l2 : WideF{};
+  WideF fitted = select(l2 > 0.0f, xl / l2, WideF{});
   // Zeros: the search above divided by them. The reference stores the lowest level.
   const WideI zero = Sixteen::absolute(max) < kZeroBelow;
-  fitted = zero ? WideF{} : fitted;
-  for (WideI& level : levels) level = zero ? WideI{} - kHalf : level;
-  __builtin_memcpy(scale, &fitted, sizeof fitted);
-  Sixteen::store(levels, kSub, kHalf, levels_to);
+  fitted = select(zero, WideF{}, fitted);
+  for (WideI& level : levels) level = select(zero, WideI{} - kHalf, level);
+  store(fitted, scale);
+  Sixteen::store_levels(levels, kSub, kHalf, levels_to);
 }
 
 /// x ≈ scale · level, with the weighted sums that the scale came from: for given levels
@@ -82,15 +82,15 @@ void fit_q6_k(const float* from, float* scale, std::uint8_t* levels_to) {
       xl += weight * x[i] * l;
       fit.l2 += weight * l * l;
     }
-    fit.scale = fit.l2 != 0.0f ? xl / fit.l2 : WideF{};
+    fit.scale = select(fit.l2 != 0.0f, xl / fit.l2, WideF{});
     fit.gain = fit.scale * xl;
     return xl;
   };
   const auto replace = [](WideI where, const Q6_KFit& with, Q6_KFit& fit) {
-    fit.l2 = where ? with.l2 : fit.l2;
-    fit.scale = where ? with.scale : fit.scale;
-    fit.gain = where ? with.gain : fit.gain;
-    for (int i = 0; i < kSub; ++i) fit.levels[i] = where ? with.levels[i] : fit.levels[i];
+    fit.l2 = select(where, with.l2, fit.l2);
+    fit.scale = select(where, with.scale, fit.scale);
+    fit.gain = select(where, with.gain, fit.gain);
+    for (int i = 0; i < kSub; ++i) fit.levels[i] = select(where, with.levels[i], fit.levels[i]);
   };
   Q6_KFit best, trial;
   fit_with(static_cast<float>(-kHalf) / max, best);
@@ -103,9 +103,9 @@ void fit_q6_k(const float* from, float* scale, std::uint8_t* levels_to) {
   // Zeros: the search above divided by them. Such a sub-block has scale 0, so its level could
   // be any; the reference stores 0.
   replace(Sixteen::absolute(max) < kZeroBelow, Q6_KFit{}, best);
-  for (WideI& level : best.levels) level += best.l2 == 0.0f ? WideI{} : WideI{} + kHalf;
-  __builtin_memcpy(scale, &best.scale, sizeof best.scale);
-  Sixteen::store(best.levels, kSub, 0, levels_to);
+  for (WideI& level : best.levels) level += select(best.l2 == 0.0f, WideI{}, WideI{} + kHalf);
+  store(best.scale, scale);
+  Sixteen::store_levels(best.levels, kSub, 0, levels_to);
 }
 
 /// Fifteen trials around the one that puts the extreme element on -127, each refitted to its
@@ -115,13 +115,13 @@ float fit_iq4(const float* x) {
   constexpr auto kLowest = static_cast<float>(iq4::kValues[0]);
   const float max = signed_absmax(x);
   if (!(__builtin_fabsf(max) >= kZeroBelow)) return 0.0f;
-  WideF inverse;
+  float inverse[kWide];
   for (int t = 0; t < kWide - 1; ++t)
     inverse[t] = static_cast<float>(t - kTrials + iq4::kValues[0]) / max;
   inverse[kWide - 1] = 1.0f / (-max / kLowest);
   WideF xq{}, q2{};  // Σ w·x·q and Σ w·q·q, where w = x²
   for (int i = 0; i < iq4::kBlock; ++i) {
-    const WideF q = CodebookSteps::nearest(inverse * x[i]);
+    const WideF q = CodebookSteps::nearest(load(inverse) * x[i]);
     const float weight = x[i] * x[i];
     xq += weight * q * x[i];
     q2 += weight * q * q;

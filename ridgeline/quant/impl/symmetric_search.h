@@ -53,8 +53,8 @@ SymmetricFit fit_scale(const float* x, const float* weight, float extreme) {
     const WideF ratio = sums.eq / sums.qq;
     const WideF error = (sums.ee - ratio * sums.eq) / (inverse * inverse);
     const WideI better = error < best_error;
-    best_error = better ? error : best_error;
-    best_inverse = better ? inverse / (1.0f + ratio) : best_inverse;
+    best_error = select(better, error, best_error);
+    best_inverse = select(better, inverse / (1.0f + ratio), best_inverse);
   }
   WideF scale{}, curvature{};
   for (int round = 0; round < Format::kRefits; ++round) {
@@ -76,9 +76,9 @@ SymmetricFit fit_scale(const float* x, const float* weight, float extreme) {
 template <class Format>
 RIDGELINE_INLINE WideF errors_at(const float* x, const float* weight, float squares, WideF scale,
                                  SymmetricSums& sums) {
-  const WideF inverse = scale != 0.0f ? 1.0f / scale : WideF{};
+  const WideF inverse = select(scale != 0.0f, 1.0f / scale, WideF{});
   sums = symmetric_sums<typename Format::Steps, Format::kSubElements>(x, weight, inverse);
-  return scale != 0.0f ? sums.ee * scale * scale : wide(squares);
+  return select(scale != 0.0f, sums.ee * scale * scale, wide(squares));
 }
 
 inline float weighted_squares(const float* x, const float* weight, int n) {
@@ -109,14 +109,14 @@ void search_symmetric(const GridProblem& problem, GridChoice& choice) {
   }
   // The scale's neighbours in F16, and those that plain rounding takes: ± extreme / kTop.
   const F16Steps steps(best.scale * problem.unit);
-  WideF candidates{};
+  float candidates[kWide];
   for (int lane = 0; lane < kWide - 2; ++lane) candidates[lane] = steps.at(lane - 6);
   const F16Steps plain(extreme * problem.unit / static_cast<float>(Format::Steps::kTop));
   candidates[kWide - 2] = plain.at(0);
   candidates[kWide - 1] = -plain.at(0);
   SymmetricSums sums;
   const float squares = weighted_squares(x, weight, Format::kSubElements);
-  const WideF errors = errors_at<Format>(x, weight, squares, candidates / problem.unit, sums);
+  const WideF errors = errors_at<Format>(x, weight, squares, load(candidates) / problem.unit, sums);
   choice.d = candidates[least_lane(errors)];
 }
 
@@ -184,15 +184,15 @@ struct SymmetricBlock {
   float choose(float d, int* scales, float& refitted) const {
     float total = 0.0f, xq = 0.0f, qq = 0.0f;
     for (int s = 0; s < kSubBlocks; ++s) {
-      WideF k;
+      float around[kWide];
       for (int half = 0; half < 2; ++half) {
         const float wanted = fits[half][s].scale / d;
         const float nearest = wanted > -1000.0f ? (wanted < 1000.0f ? wanted : 1000.0f) : -1000.0f;
         const auto middle = static_cast<float>(static_cast<int>(nearest));
         for (int lane = 0; lane < kWide / 2; ++lane)
-          k[half * (kWide / 2) + lane] = middle + static_cast<float>(lane - 3);
+          around[half * (kWide / 2) + lane] = middle + static_cast<float>(lane - 3);
       }
-      k = clamped(k, Format::kScaleLow, Format::kScaleHigh);
+      const WideF k = clamped(load(around), Format::kScaleLow, Format::kScaleHigh);
       SymmetricSums sums;
       const WideF scale = d * k;
       const WideF errors = errors_at<Format>(x(s), weight(s), squares[s], scale, sums);
@@ -234,7 +234,7 @@ void search_symmetric_block(const GridProblem& problem, GridChoice& choice) {
     const int lane = least_lane(costs[first]);
     if (rank == 0) foretold = costs[first][lane];
     float d = trials[first][lane];
-    costs[first][lane] = kNever;
+    costs[first] = select(ramp() == static_cast<float>(lane), wide(kNever), costs[first]);
     for (int round = 0; round < Format::kRounds; ++round) {
       d = storable(d, problem.unit);
       if (d == 0.0f) break;

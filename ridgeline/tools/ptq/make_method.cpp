@@ -85,13 +85,18 @@ Result<std::unique_ptr<Method>> make_method(const MethodOptions& options,
     case MethodKind::kNearest:
       break;
     case MethodKind::kImportance: {
-      RIDGELINE_TRY(ImportanceMatrix importance, find_importance(options, inputs));
+      ImportanceMatrix importance;
+      if (inputs.importance != nullptr) {
+        importance = *inputs.importance;
+      } else {
+        RIDGELINE_TRY(importance, find_importance(options, inputs));
+      }
       return std::make_unique<WeightedMethod>(
           inputs.model, inputs.threads, std::move(importance),
           options.imatrix.empty() ? options.calibration.text : options.imatrix);
     }
     case MethodKind::kGptq: {
-      if (!options.save_imatrix.empty()) {
+      if (!options.save_imatrix.empty() && inputs.importance == nullptr) {
         RIDGELINE_TRY(const ImportanceMatrix saved, find_importance(options, inputs));
       }
       RIDGELINE_TRY(auto algebra, LinearAlgebra::create(options.calibration.threads,

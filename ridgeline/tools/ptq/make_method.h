@@ -32,7 +32,8 @@ struct MethodOptions {
 struct MethodInputs {
   const Checkpoint& model;
   const QuantizePlan& plan;
-  const Calibration* calibration;  ///< null: no text was given
+  const Calibration* calibration;      ///< null: no text was given
+  const ImportanceMatrix* importance;  ///< what find_importance() gave; null: not asked yet
   ThreadPool& threads;
   /// Of the work before the first tensor is asked for, or with GPTQ of all of it.
   std::function<void(double fraction)> progress;

@@ -1,5 +1,6 @@
 #include "ridgeline/tools/ptq/quantize.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <chrono>
@@ -12,6 +13,8 @@
 #include "ridgeline/platform/mapped_file.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tools/eval.h"
+#include "ridgeline/tools/ptq/fit_to_size.h"
+#include "ridgeline/tools/ptq/sensitivity.h"
 #include "ridgeline/tools/load/text_file.h"
 #include "ridgeline/tools/ptq/gguf_metadata.h"
 
@@ -35,10 +38,15 @@ Status check_target(const Checkpoint& model, const std::string& target) {
   return {};
 }
 
-// Of a job's time, about: writing, before measuring; calibration, before rounding by weights.
+// Of a job's time, about: choosing types, where that is asked for; writing, before measuring; calibration, before rounding by weights.
+constexpr double kTypesChosen = 0.5, kImportanceFound = 0.2;
 constexpr double kWritten = 0.9, kPrepared = 0.8;
 /// Of the calibration's text, where there is no other.
 constexpr std::size_t kWindowsMeasured = 32;
+/// That every tensor is tried on alone.
+constexpr std::size_t kSensitivityTokens = 1024;
+/// Of a tensor in the header, with its name and padding.
+constexpr std::uint64_t kInfoBytesMax = 160;
 
 /// A control whose progress is a part of another's.
 ConvertControl part_of(const ConvertControl& control, double from, double to) {
@@ -65,6 +73,9 @@ Result<QuantizeJob> QuantizeJob::open(QuantizeOptions options) {
   RIDGELINE_TRY_STATUS(check_target(*job.model_, o.target));
   RIDGELINE_TRY(job.plan_, QuantizePlan::make(*job.model_, o.types, o.requantize));
   RIDGELINE_TRY_STATUS(check(o.method));
+  if (job.fits_to_size() && o.method.calibration.text.empty())
+    return fail("a size to fit into: which tensors matter is measured on a text; expected "
+                "--calibration TEXT");
   if (is_folder) {
     RIDGELINE_TRY(job.described_, export_folder(*job.model_, o.source));
   } else {
@@ -84,24 +95,72 @@ std::vector<std::string> QuantizeJob::notes() const {
 }
 
 Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
+  ThreadPool threads(options_.threads > 0 ? options_.threads : topology().default_threads());
+  double chosen = 0.0;
+  if (fits_to_size()) {
+    chosen = kTypesChosen;
+    RIDGELINE_TRY_STATUS(choose_types(part_of(control, 0.0, chosen), threads));
+  }
   const bool measures = !options_.eval_text.empty() || calibration_;
-  RIDGELINE_TRY(QuantizeReport report, write(part_of(control, 0.0, measures ? kWritten : 1.0)));
+  RIDGELINE_TRY(QuantizeReport report, write(part_of(control, chosen, measures ? kWritten : 1.0), threads));
   if (measures) RIDGELINE_TRY_STATUS(measure(part_of(control, kWritten, 1.0), report));
   return report;
 }
 
-Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control) {
+MethodInputs QuantizeJob::inputs(const ConvertControl& control, ThreadPool& threads) const {
+  return {*model_,
+          plan_,
+          calibration_ ? &*calibration_ : nullptr,
+          importance_ ? &*importance_ : nullptr,
+          threads,
+          control.progress,
+          control.stop};
+}
+
+Result<std::uint64_t> QuantizeJob::tensor_budget() const {
+  if (options_.target_bits > 0)
+    return static_cast<std::uint64_t>(options_.target_bits / 8 *
+                                      static_cast<double>(plan_.elements()));
+  // What is no tensor is best known once it is written.
+  const std::string path = options_.target + ".metadata";
+  RIDGELINE_TRY_STATUS(write_gguf(path, quantized_metadata(described_.metadata, plan_), {}));
+  std::error_code error;
+  const std::uint64_t header = fs::file_size(path, error) + plan_.tensors().size() * kInfoBytesMax;
+  fs::remove(path, error);
+  if (options_.target_bytes <= header)
+    return fail(fmt::format("--target-size of {} bytes: the vocabulary and other metadata alone "
+                            "take {}",
+                            options_.target_bytes, header));
+  return options_.target_bytes - header;
+}
+
+Status QuantizeJob::choose_types(const ConvertControl& control, ThreadPool& threads) {
+  RIDGELINE_TRY(const std::uint64_t budget, tensor_budget());
+  RIDGELINE_TRY(importance_,
+                find_importance(options_.method,
+                                inputs(part_of(control, 0.0, kImportanceFound), threads)));
+  std::vector<std::vector<TokenId>> windows;
+  std::size_t tokens = 0;
+  for (const auto& window : calibration_->windows) {
+    if (tokens > 0 && tokens + window.size() > kSensitivityTokens) break;
+    windows.push_back(window);
+    tokens += window.size();
+  }
+  RIDGELINE_TRY(const auto sensitivity,
+                Sensitivity::measure_from(*model_, calibration_->config, std::move(windows),
+                                          calibration_->backend));
+  RIDGELINE_TRY_STATUS(fit_to_size(plan_, budget, *sensitivity, *importance_,
+                                   part_of(control, kImportanceFound, 1.0).progress));
+  plan_.rename(fmt::format("{:.2f} bits", plan_.bits_per_weight()));
+  return {};
+}
+
+Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control, ThreadPool& threads) {
   const auto start = std::chrono::steady_clock::now();
-  ThreadPool threads(options_.threads > 0 ? options_.threads : topology().default_threads());
   const bool is_gptq = options_.method.kind == MethodKind::kGptq;
-  const double prepared = is_gptq ? 1.0 : calibration_ ? kPrepared : 0.0;
-  const MethodInputs inputs{*model_,
-                            plan_,
-                            calibration_ ? &*calibration_ : nullptr,
-                            threads,
-                            part_of(control, 0.0, prepared).progress,
-                            control.stop};
-  RIDGELINE_TRY(const std::unique_ptr<Method> method, make_method(options_.method, inputs));
+  const double prepared = is_gptq ? 1.0 : calibration_ && !importance_ ? kPrepared : 0.0;
+  RIDGELINE_TRY(const std::unique_ptr<Method> method,
+                make_method(options_.method, inputs(part_of(control, 0.0, prepared), threads)));
   const GgufMetadata metadata = quantized_metadata(described_.metadata, plan_);
   // GPTQ says itself how far it is: tensors come in bursts.
   ConvertControl of_convert = part_of(control, prepared, 1.0);
@@ -116,12 +175,29 @@ Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control) {
   report.method = method->name();
   report.calibration = options_.method.calibration.text.empty() ? options_.method.imatrix
                                                                 : options_.method.calibration.text;
+  report.settings = settings();
+  report.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
   report.source_bytes = model_->file_bytes();
   std::error_code error;
   report.target_bytes = fs::file_size(options_.target, error);
   report.bits_per_weight = plan_.bits_per_weight();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
+}
+
+std::vector<std::pair<std::string, std::string>> QuantizeJob::settings() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  if (!calibration_) return out;
+  std::size_t tokens = 0;
+  for (const auto& window : calibration_->windows) tokens += window.size();
+  out.emplace_back("calibration tokens", std::to_string(tokens));
+  out.emplace_back("tokens of a window", std::to_string(options_.method.calibration.context));
+  if (options_.method.kind == MethodKind::kGptq) {
+    out.emplace_back("damping", fmt::format("{}", options_.method.gptq.damping));
+    out.emplace_back("order of inputs",
+                     options_.method.gptq.act_order ? "most driven first" : "as they lie");
+  }
+  return out;
 }
 
 Status QuantizeJob::measure(const ConvertControl& control, QuantizeReport& report) {
@@ -148,6 +224,7 @@ Status QuantizeJob::measure(const ConvertControl& control, QuantizeReport& repor
   RIDGELINE_TRY(const auto original, Engine::load(options_.source, options));
   RIDGELINE_TRY(const ComparedEval compared,
                 evaluate_against(*original, *model, windows, control.progress));
+  report.eval_context = options_.method.calibration.context;
   report.before = compared.base;
   report.after = compared.model;
   report.divergence = compared.divergence;

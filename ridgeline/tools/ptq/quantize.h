@@ -19,6 +19,10 @@ struct QuantizeOptions {
   std::string target;  ///< the GGUF file to be written
   TypeChoice types;    ///< `importance` follows from the method
   bool requantize = false;
+  /// In place of types.type: bytes of the new file, or bits per weight, 0 for none. Each tensor's
+  /// type is chosen by what rounding it costs on the calibration's text.
+  std::uint64_t target_bytes = 0;
+  double target_bits = 0;
   MethodOptions method;
   /// Text to measure the new file with; "": what calibration left of its own, if there was one.
   std::string eval_text;
@@ -42,7 +46,15 @@ class QuantizeJob {
 
  private:
   QuantizeJob() = default;
-  Result<QuantizeReport> write(const ConvertControl& control);
+  bool fits_to_size() const { return options_.target_bytes > 0 || options_.target_bits > 0; }
+  /// Of all tensors together.
+  Result<std::uint64_t> tensor_budget() const;
+  /// Chooses the plan's types; leaves the importance matrix that it needed.
+  Status choose_types(const ConvertControl& control, ThreadPool& threads);
+  MethodInputs inputs(const ConvertControl& control, ThreadPool& threads) const;
+  Result<QuantizeReport> write(const ConvertControl& control, ThreadPool& threads);
+  /// What a report says of how it was done.
+  std::vector<std::pair<std::string, std::string>> settings() const;
   Status measure(const ConvertControl& control, QuantizeReport& report);
   Result<std::vector<EvalWindow>> windows_to_measure(const ModelFile& base, QuantizeReport& report);
 
@@ -51,6 +63,7 @@ class QuantizeJob {
   QuantizePlan plan_;
   GgufExport described_;  ///< without what depends on the plan
   std::optional<Calibration> calibration_;
+  std::optional<ImportanceMatrix> importance_;
   std::vector<std::string> notes_;  ///< of the work
 };
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <regex>
 #include <tuple>
+#include <utility>
 
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/tools/ptq/type_mixture.h"
@@ -90,24 +92,31 @@ class Planner {
     return {};
   }
 
-  Result<DType> choose(const TensorView& t, int layer, MixtureRules& rules) {
-    if (!may_be_rounded(t)) return is_widened(t) ? DType::kF32 : t.dtype;
+  struct Choice {
+    DType type;
+    bool is_free = false;
+  };
+  Result<Choice> choose(const TensorView& t, int layer, MixtureRules& rules) {
+    if (!may_be_rounded(t)) return Choice{is_widened(t) ? DType::kF32 : t.dtype};
     // Asked in any case: it counts.
     const DType by_mixture = rules.choose(t, layer);
     const bool is_head = t.name == "output.weight";
     const bool is_embedding = t.name == "token_embd.weight";
-    if (choice_.keep_output && (is_head || (is_embedding && rules.is_tied()))) return t.dtype;
-    DType wanted = t.dtype == DType::kMXFP4 && !requantize_ ? t.dtype : by_mixture;
+    if (choice_.keep_output && (is_head || (is_embedding && rules.is_tied())))
+      return Choice{t.dtype};
+    const bool stays = t.dtype == DType::kMXFP4 && !requantize_;
+    DType wanted = stays ? t.dtype : by_mixture;
     bool is_named = false;
     for (Override& o : overrides_) {
       RIDGELINE_TRY(const bool found, o.matches(t.name));
       if (found) wanted = o.type();
       is_named = is_named || found;
     }
-    if (!is_named && output_type_ != nullptr && (is_head || (is_embedding && rules.is_tied())))
-      wanted = output_type_->dtype;
-    if (!is_named && embedding_type_ != nullptr && is_embedding) wanted = embedding_type_->dtype;
-    return fitting_type(wanted, t.cols());
+    const DTypeInfo* by_role = nullptr;
+    if (is_head || (is_embedding && rules.is_tied())) by_role = output_type_;
+    if (is_embedding && embedding_type_ != nullptr) by_role = embedding_type_;
+    if (!is_named && by_role != nullptr) wanted = by_role->dtype;
+    return Choice{fitting_type(wanted, t.cols()), !stays && !is_named && by_role == nullptr};
   }
 
   Status check_source(const TensorView& t, DType type) const {
@@ -164,15 +173,27 @@ Result<QuantizePlan> QuantizePlan::make(const Checkpoint& model, const TypeChoic
   plan.file_type_ = mixture.file_type;
   plan.type_name_ = mixture.name;
   for (const TensorView& t : model.tensors())
-    plan.tensors_.push_back({&t, t.dtype, layer_of(t.name)});
+    plan.tensors_.push_back({&t, t.dtype, layer_of(t.name), false});
   std::ranges::sort(plan.tensors_,
                     [](const auto& a, const auto& b) { return place(a) < place(b); });
   for (PlannedTensor& t : plan.tensors_) {
-    RIDGELINE_TRY(t.type, planner.choose(*t.source, t.layer, rules));
+    RIDGELINE_TRY(const Planner::Choice chosen, planner.choose(*t.source, t.layer, rules));
+    t.type = chosen.type;
+    t.is_free = chosen.is_free;
     RIDGELINE_TRY_STATUS(planner.check_source(*t.source, t.type));
   }
   RIDGELINE_TRY_STATUS(planner.check_overrides());
   return plan;
+}
+
+void QuantizePlan::rename(std::string type_name) {
+  type_name_ = std::move(type_name);
+  std::map<DType, std::size_t> bytes;
+  for (const PlannedTensor& t : tensors_) bytes[t.type] += t.bytes();
+  const auto most = std::ranges::max_element(
+      bytes, {}, [](const auto& type_and_bytes) { return type_and_bytes.second; });
+  if (most == bytes.end()) return;
+  if (const auto mixture = find_mixture(name(most->first))) file_type_ = mixture->file_type;
 }
 
 std::size_t QuantizePlan::bytes() const {

@@ -16,6 +16,9 @@ struct PlannedTensor {
   const TensorView* source;
   DType type;      ///< in the new file
   int layer = -1;  ///< that it belongs to; -1: none
+  /// The type follows from the mixture: the tensor may be rounded, and nobody asked for a type by
+  /// its name.
+  bool is_free = false;
 
   bool changes() const { return source->dtype != type; }
   /// Becomes blocks: what a Method is asked for. The rest is copied or converted exactly.
@@ -50,7 +53,9 @@ class QuantizePlan {
   /// GGUF's general.file_type, which people are shown; llama.cpp does not compute with it.
   int file_type() const { return file_type_; }
   /// As asked for, by its full name: "Q4_K_M" for "q4_k".
-  std::string_view type_name() const { return type_name_; }
+  const std::string& type_name() const { return type_name_; }
+  /// After the tensors' types were changed: the file's type is that of most of its bytes.
+  void rename(std::string type_name);
   std::size_t bytes() const;
   std::int64_t elements() const;
   double bits_per_weight() const;
@@ -58,7 +63,7 @@ class QuantizePlan {
  private:
   std::vector<PlannedTensor> tensors_;
   int file_type_ = 0;
-  std::string_view type_name_;
+  std::string type_name_;
 };
 
 }  // namespace ridgeline::ptq
