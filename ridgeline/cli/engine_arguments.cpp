@@ -59,6 +59,12 @@ void print(const PackedCacheReport& report) {
 
 }  // namespace
 
+std::vector<std::string> activation_names() {
+  std::vector<std::string> names;
+  for (const ActivationPrecision p : kActivationPrecisions) names.emplace_back(name(p));
+  return names;
+}
+
 void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_context) {
   auto* model_option = command.add_option("-m,--model", model, kModelHelp);
   if (model_required)
@@ -87,7 +93,7 @@ void EngineArguments::add_to(CLI::App& command, bool model_required, bool with_c
       .add_option("--activations", activations,
                   "fast: 8 bit beside quantized weights, BF16 beside BF16; f32: exact; int8: F16 "
                   "and BF16 weights in 8 bits, too; llm.int8: likewise, with outliers in 16")
-      ->check(CLI::IsMember({"fast", "f32", "int8", "llm.int8"}))
+      ->check(CLI::IsMember(activation_names()))
       ->capture_default_str();
   command.add_option("--quantize", quantize,
                      "round F32, F16 or BF16 weights to this type as they are loaded, as q8_0");

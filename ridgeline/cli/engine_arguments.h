@@ -3,11 +3,15 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ridgeline/base/result.h"
 #include "ridgeline/engine/engine.h"
 
 namespace ridgeline::cli {
+
+/// What --activations takes.
+std::vector<std::string> activation_names();
 
 /// The arguments of every command that loads a model, under llama.cpp's names where it
 /// has one.

@@ -186,7 +186,7 @@ void add_eval(CLI::App& program, Action& action) {
                    "that of its V: the same as K's")
       ->needs(base);
   command->add_option("--base-activations", arguments->base_activations, "those of the base")
-      ->check(CLI::IsMember({"fast", "f32"}))
+      ->check(CLI::IsMember(activation_names()))
       ->needs(base)
       ->capture_default_str();
   command

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "ridgeline/kernels/tables.h"
@@ -33,29 +34,25 @@ const KernelTable* find_kernels(std::string_view isa) {
 
 const WeightKernel* find_weight_kernel(const KernelTable& table, DType weight,
                                        ActivationPrecision activations) {
-  const auto first = [&](auto&& suits) -> const WeightKernel* {
-    const auto it = std::ranges::find_if(table.weights, [&](const WeightKernel& kernel) {
-      return kernel.weight == weight && suits(kernel.activation);
-    });
-    return it == table.weights.end() ? nullptr : &*it;
-  };
-  const auto is = [](ActivationFormat wanted) {
-    return [wanted](ActivationFormat format) { return format == wanted; };
+  const auto first = [&](std::optional<ActivationFormat> format) -> const WeightKernel* {
+    for (const WeightKernel& kernel : table.weights)
+      if (kernel.weight == weight && (!format || kernel.activation == *format)) return &kernel;
+    return nullptr;
   };
   const WeightKernel* kernel = nullptr;
   switch (activations) {
     case ActivationPrecision::kExact:
-      return first(is(ActivationFormat::kF32));
+      return first(ActivationFormat::kF32);
     case ActivationPrecision::kInt8:
-      kernel = first(is(ActivationFormat::kInt8Row));
+      kernel = first(ActivationFormat::kInt8Row);
       break;
     case ActivationPrecision::kLlmInt8:
-      kernel = first(is(ActivationFormat::kInt8RowOutliers));
+      kernel = first(ActivationFormat::kInt8RowOutliers);
       break;
     case ActivationPrecision::kFast:
       break;
   }
-  return kernel != nullptr ? kernel : first([](ActivationFormat) { return true; });
+  return kernel != nullptr ? kernel : first(std::nullopt);
 }
 
 const ActivationKernel* find_activation_kernel(const KernelTable& table, ActivationFormat format) {

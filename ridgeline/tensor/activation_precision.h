@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,6 +15,10 @@ enum class ActivationPrecision : std::uint8_t {
   kInt8,     ///< 8 bit, one scale per row: "vector-wise" absmax quantization
   kLlmInt8,  ///< likewise, but features of 6 and more in 16-bit weights (Dettmers et al. 2022)
 };
+
+inline constexpr std::array kActivationPrecisions{
+    ActivationPrecision::kFast, ActivationPrecision::kExact, ActivationPrecision::kInt8,
+    ActivationPrecision::kLlmInt8};
 
 constexpr std::string_view name(ActivationPrecision precision) {
   switch (precision) {
@@ -30,8 +35,7 @@ constexpr std::string_view name(ActivationPrecision precision) {
 }
 
 constexpr std::optional<ActivationPrecision> activation_precision_from_name(std::string_view text) {
-  for (const auto p : {ActivationPrecision::kFast, ActivationPrecision::kExact,
-                       ActivationPrecision::kInt8, ActivationPrecision::kLlmInt8})
+  for (const ActivationPrecision p : kActivationPrecisions)
     if (name(p) == text) return p;
   return std::nullopt;
 }
