@@ -14,8 +14,8 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 // --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale,
-// --- with a zero of the format or of the group; or with an offset: acc += (Σ level·q · weight
-// scale + offset · Σ q) · x scale ---
+// --- the zero the format's or the group's; or with an offset:
+// --- acc += (Σ level·q · weight scale + offset · Σ q) · x scale ---
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,

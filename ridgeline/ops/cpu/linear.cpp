@@ -40,10 +40,13 @@ CpuBackend::Tiles CpuBackend::pack_activations(Matrix x, const CpuWeight& weight
   Tiles tiles{buffer.data(), kernel.tile_bytes(kMaxTileRows, x.cols), x.rows};
   const std::int64_t count = ceil_div(x.rows, kMaxTileRows);
   RIDGELINE_CHECK(static_cast<std::size_t>(count) * tiles.tile_bytes <= buffer.size());
+  const std::vector<std::int32_t>* const order = weight.input_order();
+  RIDGELINE_CHECK(order == nullptr ||
+                  static_cast<std::size_t>(kMaxTileRows * x.cols) <= scratch_floats_);
   pool_.parallel_for(count, [&](std::int64_t i, int worker) {
     const float* rows = x.data + i * kMaxTileRows * x.stride;
     std::ptrdiff_t stride = x.stride;
-    if (const auto* order = weight.input_order()) {
+    if (order != nullptr) {
       auto* gathered = reinterpret_cast<float*>(scratch_[static_cast<std::size_t>(worker)].data());
       for (int r = 0; r < tiles.tile_rows(i); ++r)
         for (std::int64_t c = 0; c < x.cols; ++c)
