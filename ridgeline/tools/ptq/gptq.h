@@ -28,10 +28,13 @@ struct GptqOptions {
 /// computed once and serves all matrices that share the input.
 class Gptq {
  public:
-  /// Takes the finished Hessian. `what` names it in errors: it stays singular whatever the
-  /// damping (no rows, values that are not numbers).
+  /// Takes the finished Hessian. `missing`, [rows][cols] or without rows, is Σ r xᵀ of what the
+  /// outputs of a matrix lack: it becomes the change of its weights that gives them the most of
+  /// it, r xᵀ (H + λ)⁻¹, for quantize() to round their sum. `what` names it in errors: it stays
+  /// singular whatever the damping (no rows, values that are not numbers).
   static Result<std::unique_ptr<Gptq>> prepare(Hessian hessian, const GptqOptions& options,
-                                               LinearAlgebra& algebra, const std::string& what);
+                                               LinearAlgebra& algebra, const std::string& what,
+                                               Matrix missing = {});
   virtual ~Gptq() = default;
 
   /// w [rows][cols] to blocks of `type` (which has a grid_format(), and whose block divides
