@@ -101,8 +101,9 @@ void print(const char* label, const EvalResult& result) {
 }
 
 void print(const DivergenceResult& d) {
-  fmt::print("KL(base || model): mean {:.6f} ± {:.6f}, median {:.6f}, 99 % {:.6f}, max {:.6f}\n",
-             d.kl_mean, d.kl_stderr, d.kl_median, d.kl_p99, d.kl_max);
+  fmt::print(
+      "KL(base || model): mean {:.4g} ± {:.1g}, median {:.4g}, 99 % {:.4g}, max {:.4g} nats\n",
+      d.kl_mean, d.kl_stderr, d.kl_median, d.kl_p99, d.kl_max);
   fmt::print("same top token {:.2f} ± {:.2f} %, ln(perplexity / base's) {:+.6f} ± {:.6f}\n",
              100 * d.top1, 100 * d.top1_stderr, d.log_perplexity_ratio,
              d.log_perplexity_ratio_stderr);

@@ -31,6 +31,7 @@ constexpr std::uint64_t kArrayElementsMax = 1u << 24;  // of all arrays together
 std::string supported_types() {
   std::string out;
   for (const DTypeInfo& type : all_dtypes()) {
+    if (!is_gguf_type(type.dtype)) continue;
     if (!out.empty()) out += ", ";
     out += type.name;
   }

@@ -171,6 +171,8 @@ Status HeaderWriter::put_tensor(const GgufTensorInfo& tensor, std::size_t offset
     return error("tensor {} has {} dimensions, expected at most {}", quoted(tensor.name),
                  tensor.shape.size(), gguf::kDimensionsMax);
   const DTypeInfo& type = info(tensor.dtype);
+  if (!is_gguf_type(tensor.dtype))
+    return error("tensor {} has type {}, which GGUF does not have", quoted(tensor.name), type.name);
   const auto elements = gguf::count_elements(tensor.shape);
   const std::int64_t cols = tensor.shape.empty() ? 1 : tensor.shape.back();
   if (!elements || cols % type.block_elements != 0)

@@ -198,17 +198,6 @@ constexpr std::array kFamilies{
     Family{"bert", "bert", "gelu", bert},
 };
 
-Status check_quantization(const HfConfigReader& in) {
-  if (!in.has("quantization_config")) return {};
-  const json& q = in.at("quantization_config");
-  const std::string method = q.is_object() ? q.value("quant_method", "") : "";
-  if (method == "mxfp4" && in.architecture() == "gpt-oss") return {};
-  return fail(
-      fmt::format("{}: the weights are quantized by '{}'; supported: F32, F16, BF16, and "
-                  "MXFP4 in gpt-oss",
-                  in.path(), method));
-}
-
 Status check_activation(const HfConfigReader& in, const Family& family) {
   for (const char* key : {"hidden_activation", "hidden_act", "activation_function"}) {
     if (!in.has(key)) continue;
@@ -282,7 +271,10 @@ Result<HfConfig> read_hf_config(const json& config, const std::string& path) {
   in.set_text("general.name", config.value("_name_or_path", std::string()));
   read_common(in);
   RIDGELINE_TRY_STATUS(in.status());
-  RIDGELINE_TRY_STATUS(check_quantization(in));
+  // Of models that also see images it lies beside text_config, or in it.
+  RIDGELINE_TRY(
+      out.quantization,
+      read_hf_quantization(in.has("quantization_config") ? model : config, out.architecture, path));
   RIDGELINE_TRY_STATUS(check_activation(in, *family));
   RIDGELINE_TRY_STATUS(family->extras(in));
   RIDGELINE_TRY_STATUS(read_hf_rope(in));

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
-#include "ridgeline/quant/block_format.h"
+#include "ridgeline/base/check.h"
+#include "ridgeline/quant/decode_rows.h"
 
 namespace ridgeline {
 namespace {
@@ -17,7 +19,10 @@ std::size_t element_bytes(const TensorView& t) {
 /// The view with other shape and rows.
 TensorView converted(const TensorView& stored, DType dtype, std::vector<std::int64_t> shape,
                      TensorView::Convert convert) {
-  return {stored.name, dtype, std::move(shape), stored.data, stored.bytes, std::move(convert)};
+  return {stored.name,      dtype,
+          std::move(shape), stored.data,
+          stored.bytes,     std::move(convert),
+          stored.is_spread, stored.input_order};
 }
 
 }  // namespace
@@ -51,13 +56,28 @@ TensorView pick_rows(TensorView stored, std::vector<std::int64_t> shape,
   out.convert = [stored = std::move(stored), source = std::move(source), stride](
                     std::int64_t first, std::int64_t count, std::byte* to) {
     std::vector<std::byte> scratch;
-    for (std::int64_t i = first; i < first + count; ++i, to += stride)
-      std::memcpy(to, stored.read_rows(source(i), 1, scratch).data(), stride);
+    const auto copy = [&](const std::byte* from) { std::memcpy(to, from, stride), to += stride; };
+    std::int64_t low = source(first), high = low;
+    for (std::int64_t i = first; i < first + count; ++i) {
+      low = std::min(low, source(i));
+      high = std::max(high, source(i));
+    }
+    // Rows that lie near each other are read at once: one by one, a tensor that is_spread is
+    // slow.
+    if (high - low < 2 * count) {
+      const std::byte* rows = stored.read_rows(low, high - low + 1, scratch).data();
+      for (std::int64_t i = first; i < first + count; ++i)
+        copy(rows + static_cast<std::size_t>(source(i) - low) * stride);
+      return;
+    }
+    for (std::int64_t i = first; i < first + count; ++i)
+      copy(stored.read_rows(source(i), 1, scratch).data());
   };
   return out;
 }
 
 TensorView reshaped(TensorView stored, std::vector<std::int64_t> shape) {
+  RIDGELINE_CHECK(!stored.input_order);
   TensorView out = converted(stored, stored.dtype, std::move(shape), nullptr);
   const std::size_t stride = row_bytes(out.dtype, out.cols());
   out.convert = [stored = std::move(stored), stride](std::int64_t first, std::int64_t count,
@@ -72,13 +92,12 @@ TensorView reshaped(TensorView stored, std::vector<std::int64_t> shape) {
 
 TensorView as_f32(TensorView stored, float offset) {
   TensorView out = converted(stored, DType::kF32, stored.shape, nullptr);
+  out.input_order = nullptr;
   out.convert = [source = std::move(stored), offset](std::int64_t first, std::int64_t count,
                                                      std::byte* to) {
     std::vector<std::byte> scratch;
-    const auto rows = source.read_rows(first, count, scratch);
-    const std::int64_t n = count * source.cols();
-    std::vector<float> values(static_cast<std::size_t>(n));
-    decode(source.dtype, rows.data(), n, values.data());
+    std::vector<float> values(static_cast<std::size_t>(count * source.cols()));
+    decode_rows(source, first, count, scratch, values.data());
     for (float& value : values) value += offset;
     std::memcpy(to, values.data(), values.size() * sizeof(float));
   };
@@ -86,12 +105,14 @@ TensorView as_f32(TensorView stored, float offset) {
 }
 
 TensorView transposed(TensorView stored, std::int64_t first, std::int64_t step) {
+  RIDGELINE_CHECK(!stored.input_order);
   std::vector<std::int64_t> shape = stored.shape;
   std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
   const std::int64_t rows = stored.shape[stored.shape.size() - 2];
   const std::int64_t picked = (stored.cols() - first + step - 1) / step;
   shape[shape.size() - 2] = picked;
   TensorView out = converted(stored, stored.dtype, std::move(shape), nullptr);
+  out.is_spread = stored.shape.size() == 2;
   out.convert = [stored = std::move(stored), first, step, rows, picked](
                     std::int64_t begin, std::int64_t count, std::byte* to) {
     const std::size_t size = element_bytes(stored);

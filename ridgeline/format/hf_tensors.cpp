@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "ridgeline/format/gguf_text.h"
 #include "ridgeline/format/hf_convert.h"
+#include "ridgeline/format/hf_packed4.h"
 
 namespace ridgeline {
 namespace {
@@ -103,6 +105,15 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
+/// Splits ".weight", ".bias" and the like off.
+std::pair<std::string_view, std::string_view> split_at_dot(std::string_view name) {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return {name, ""};
+  return {name.substr(0, dot), name.substr(dot)};
+}
+
+bool is_packed4(const StoredTensor& t) { return t.name.ends_with(".qweight"); }
+
 /// "12.rest": takes the number and the point.
 std::optional<std::int64_t> take_index(std::string_view& text) {
   std::int64_t index = 0;
@@ -164,7 +175,7 @@ class Mapper {
       else if (!take_prefix(name, "transformer.") && !take_prefix(name, "bert."))
         take_prefix(name, "model.");
     }
-    if (is_ignored(name, config_)) return {};
+    if (is_ignored(name, config_) || belongs_to_packed4(t)) return {};
     if (take_prefix(name, "layers.") || take_prefix(name, "h.") ||
         take_prefix(name, "encoder.layer.")) {
       const auto layer = take_index(name);
@@ -179,14 +190,51 @@ class Mapper {
     return map_global(t, name);
   }
 
-  /// Splits ".weight" or ".bias" off, under BERT's older names too.
+  /// Splits ".weight" or ".bias" off, under BERT's older names too; a quantized weight is one.
   static std::pair<std::string_view, std::string_view> split_suffix(std::string_view name) {
-    const std::size_t dot = name.rfind('.');
-    if (dot == std::string_view::npos) return {name, ""};
-    std::string_view suffix = name.substr(dot);
-    if (suffix == ".gamma") suffix = ".weight";
+    auto [stem, suffix] = split_at_dot(name);
+    if (suffix == ".gamma" || suffix == ".qweight") suffix = ".weight";
     if (suffix == ".beta") suffix = ".bias";
-    return {name.substr(0, dot), suffix};
+    return {stem, suffix};
+  }
+
+  const StoredTensor* find(const std::string& name) const {
+    const auto it = by_name_.find(name);
+    return it == by_name_.end() ? nullptr : it->second;
+  }
+
+  Result<TensorView> read(const StoredTensor& t) {
+    if (!is_packed4(t)) return as_stored(t, path_);
+    if (!config_.quantization)
+      return fail(
+          fmt::format("{}: tensor {} is quantized, but config.json has no "
+                      "quantization_config that says how",
+                      path_, gguf::quoted(t.name)));
+    const std::string stem(split_at_dot(t.name).first);
+    const Packed4Tensors tensors{&t, find(stem + ".qzeros"), find(stem + ".scales"),
+                                 find(stem + ".g_idx")};
+    for (const auto& [part, name] :
+         {std::pair{tensors.qzeros, ".qzeros"}, std::pair{tensors.scales, ".scales"}})
+      if (part == nullptr)
+        return fail(fmt::format("{}: tensor {} is missing", path_, gguf::quoted(stem + name)));
+    return packed4(tensors, *config_.quantization, orders_, path_);
+  }
+  /// Each of a token's experts would need its inputs in an order of its own.
+  Status expect_inputs_in_order(const StoredTensor& t, const TensorView& view) const {
+    if (!view.input_order) return {};
+    return fail(
+        fmt::format("{}: tensor {} has its inputs in an order of its own (g_idx, "
+                    "desc_act), which is not supported for experts",
+                    path_, gguf::quoted(t.name)));
+  }
+  /// Zeros, scales and order go with the matrix. Some quantizers give every matrix a bias,
+  /// of zeros where the model has none.
+  bool belongs_to_packed4(const StoredTensor& t) const {
+    const auto [stem, suffix] = split_at_dot(t.name);
+    if (find(std::string(stem) + ".qweight") == nullptr) return false;
+    if (suffix == ".bias")
+      return std::ranges::all_of(t.data, [](std::byte b) { return b == std::byte{0}; });
+    return suffix == ".qzeros" || suffix == ".scales" || suffix == ".g_idx";
   }
 
   Status map_global(const StoredTensor& t, std::string_view name) {
@@ -194,7 +242,10 @@ class Mapper {
     if (stem == "lm_head" && config_.tied) return {};
     const auto to = renamed(kGlobalNames, stem);
     if (!to || (suffix != ".weight" && suffix != ".bias")) return unknown(t);
-    RIDGELINE_TRY(TensorView view, as_stored(t, path_));
+    if (is_packed4(t) && *to != "output")
+      return fail(fmt::format("{}: tensor {} is quantized; expected F32, F16 or BF16", path_,
+                              gguf::quoted(t.name)));
+    RIDGELINE_TRY(TensorView view, read(t));
     if (is_gemma() && stem == "norm") view = as_f32(std::move(view), 1.0F);
     if (*to == "position_embd" || *to == "token_types") view = as_f32(std::move(view));
     add(std::move(view), std::string(*to) + std::string(suffix));
@@ -213,6 +264,11 @@ class Mapper {
       return {};
     }
     if (name == "self_attn.kv_b_proj.weight") return map_latent(t, block);
+    if (name == "self_attn.kv_b_proj.qweight")
+      return fail(
+          fmt::format("{}: tensor {} is quantized; it is taken apart by heads and "
+                      "expected in F32, F16 or BF16",
+                      path_, gguf::quoted(t.name)));
     std::string_view expert = name;
     if (take_prefix(expert, "mlp.experts.") || take_prefix(expert, "block_sparse_moe.experts."))
       return map_expert(t, expert, block);
@@ -224,11 +280,13 @@ class Mapper {
       to = is("gemma2") || is("gemma3") || is("olmo2") || is("gpt-oss") ? "post_attention_norm"
                                                                         : "ffn_norm";
     if (!to) return unknown(t);
-    RIDGELINE_TRY(TensorView view, as_stored(t, path_));
+    RIDGELINE_TRY(TensorView view, read(t));
+    if (to->ends_with("_shexp")) RIDGELINE_TRY_STATUS(expect_inputs_in_order(t, view));
     if (is_gemma() && stem.ends_with("norm")) view = as_f32(std::move(view), 1.0F);
     // Rounding the router's products would change which experts are chosen.
     if (to->starts_with("ffn_gate_inp")) view = as_f32(std::move(view));
-    if (is("gpt2") && stem.find(".c_") != std::string_view::npos && view.shape.size() == 2)
+    if (is("gpt2") && stem.find(".c_") != std::string_view::npos && view.shape.size() == 2 &&
+        !is_packed4(t))  // which has its rows as we do
       view = transposed(std::move(view));
     if ((is("llama") || is("granite")) && (*to == "attn_q" || *to == "attn_k")) {
       RIDGELINE_TRY(view, pair_neighbours(t, std::move(view),
@@ -279,7 +337,8 @@ class Mapper {
       const auto [stem, suffix] = split_suffix(name);
       const auto to = renamed(kExpertNames, stem);
       if (!to || suffix != ".weight") return unknown(t);
-      RIDGELINE_TRY(TensorView view, as_stored(t, path_));
+      RIDGELINE_TRY(TensorView view, read(t));
+      RIDGELINE_TRY_STATUS(expect_inputs_in_order(t, view));
       add(std::move(view), fmt::format("{}{}.{}.weight", block, *to, *index));
       return {};
     }
@@ -348,6 +407,7 @@ class Mapper {
   const HfConfig& config_;
   const std::string& path_;
   std::map<std::string_view, const StoredTensor*> by_name_;
+  InputOrders orders_;
   std::vector<TensorView> out_;
 };
 

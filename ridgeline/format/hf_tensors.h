@@ -18,7 +18,8 @@ namespace ridgeline {
 /// matrices that the folder holds apart stay apart, under GGUF's older names
 /// (blk.0.ffn_gate.3.weight). `path` names the folder in errors: a tensor that the
 /// architecture does not have, one whose shape does not fit, a dtype that is not F32, F16
-/// or BF16.
+/// or BF16. Matrices that GPTQ or AWQ quantized (NAME.qweight, .qzeros, .scales, .g_idx) come
+/// as one tensor (hf_packed4.h).
 Result<std::vector<TensorView>> map_hf_tensors(std::span<const StoredTensor> stored,
                                                const HfConfig& config, const std::string& path);
 

@@ -137,6 +137,7 @@ Result<Checkpoint> open_hugging_face(const std::string& folder) {
   contents.format = weights.files.size() == 1
                         ? "Hugging Face safetensors"
                         : fmt::format("Hugging Face safetensors, {} shards", weights.files.size());
+  if (config.quantization) contents.format += ", " + config.quantization->description();
   for (const MappedFile& file : weights.files) contents.file_bytes += file.bytes().size();
   RIDGELINE_TRY(contents.tensors, map_hf_tensors(weights.tensors, config, folder));
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ridgeline/platform/crc32c.h"
+
 namespace ridgeline {
 namespace {
 
@@ -18,6 +20,7 @@ std::span<const std::byte> file_part(const TensorView& t, std::int64_t row, std:
     return static_cast<std::size_t>(static_cast<double>(t.bytes) * static_cast<double>(r) /
                                     static_cast<double>(t.rows()));
   };
+  if (t.is_spread) return {t.data, t.bytes};
   if (t.convert) return {t.data + at(row), at(row + count) - at(row)};
   const std::size_t stride = row_bytes(t.dtype, t.cols());
   return {t.data + static_cast<std::size_t>(row) * stride,
@@ -32,6 +35,7 @@ void for_runs(std::span<const PackUnit> units, Body&& body) {
     run.data = units[i].source.data();
     const TensorView* const tensor = units[i].tensor;
     for (; i < units.size() && units[i].tensor == tensor; ++i) run.bytes += units[i].source.size();
+    run.bytes = std::min(run.bytes, tensor->bytes);
     body(run);
   }
 }
@@ -78,12 +82,16 @@ Result<PackPlan> PackPlan::make(const Checkpoint& file, const Backend& backend) 
     if (!matrix_bytes)
       return fail(
           fmt::format("{}: tensor '{}' has {}", file.path(), t.name, matrix_bytes.error().message));
-    plan.places_[t.name] = {plan.bytes_, static_cast<std::size_t>(matrices) * *matrix_bytes};
+    plan.places_[t.name] = {plan.bytes_, static_cast<std::size_t>(matrices) * *matrix_bytes,
+                            t.input_order};
     const auto [layout, is_new] = layouts.try_emplace(type);
     if (is_new) layout->second = backend.packed_layout(type);
-    plan.description_ += fmt::format("{} {} {}{}x{} layout {:016x}\n", t.name, name(t.dtype),
-                                     matrices > 1 ? fmt::format("{} of ", matrices) : "",
-                                     matrix_rows, t.cols(), layout->second);
+    plan.description_ += fmt::format(
+        "{} {} {}{}x{} layout {:016x}{}\n", t.name, name(t.dtype),
+        matrices > 1 ? fmt::format("{} of ", matrices) : "", matrix_rows, t.cols(), layout->second,
+        t.input_order
+            ? fmt::format(" order {:08x}", crc32c(std::as_bytes(std::span(*t.input_order))))
+            : "");
 
     const std::size_t stride = row_bytes(t.dtype, t.cols());
     const std::int64_t rows =

@@ -51,6 +51,7 @@ class PackPlan {
 
   struct Place {
     std::size_t offset, bytes;  ///< of all the tensor's matrices, which are of equal size
+    InputOrder input_order = nullptr;
   };
   /// Null for a tensor that is no matrix.
   const Place* find(const std::string& tensor) const;

@@ -136,7 +136,7 @@ Result<PackedWeights> PackedWeights::load(const Checkpoint& model, Backend& back
 std::optional<PackedBytes> PackedWeights::find(const std::string& tensor) const {
   const PackPlan::Place* place = plan_.find(tensor);
   if (place == nullptr) return std::nullopt;
-  return PackedBytes{bytes_.subspan(place->offset, place->bytes), owner_};
+  return PackedBytes{bytes_.subspan(place->offset, place->bytes), owner_, place->input_order};
 }
 
 Status PackedWeights::pack(const Checkpoint& model, Backend& backend, const Progress& progress) {

@@ -26,6 +26,7 @@ TensorView quantized(TensorView source, DType type) {
   out.shape = source.shape;
   out.data = source.data;
   out.bytes = source.bytes;
+  out.is_spread = source.is_spread;
   out.convert = [source = std::move(source), type](std::int64_t first, std::int64_t count,
                                                    std::byte* to) {
     const std::int64_t cols = source.cols();

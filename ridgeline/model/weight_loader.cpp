@@ -72,9 +72,9 @@ Result<std::vector<std::unique_ptr<PackedWeight>>> WeightLoader::stack(const std
   for (std::int64_t i = 0; i < matrices; ++i) {
     RIDGELINE_TRY(
         weights.emplace_back(),
-        backend_.adopt_weight(
-            matrix_type(*tensor), rows, cols,
-            {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes), packed->owner}));
+        backend_.adopt_weight(matrix_type(*tensor), rows, cols,
+                              {packed->bytes.subspan(static_cast<std::size_t>(i) * bytes, bytes),
+                               packed->owner, packed->input_order}));
     const bool two_in_one = matrices_in(*tensor) > tensor->shape.front() && matrices > 1;
     weights.back()->origin = {name, two_in_one ? i / 2 : i, two_in_one ? i % 2 * rows : 0};
   }
@@ -155,7 +155,7 @@ Result<std::unique_ptr<PackedWeight>> WeightLoader::matrix_rows(const std::strin
     std::vector<std::byte> scratch;
     backend_.pack_rows(type, rows, cols, tensor->read_rows(first, rows, scratch).data(),
                        owner->data());
-    *packed = PackedBytes{{owner->data(), bytes}, owner};
+    *packed = PackedBytes{{owner->data(), bytes}, owner, tensor->input_order};
   }
   bytes_ += bytes;
   RIDGELINE_TRY(auto weight, backend_.adopt_weight(type, rows, cols, *std::move(packed)));

@@ -16,6 +16,7 @@
 #include "ridgeline/tensor/activation_precision.h"
 #include "ridgeline/tensor/dtype.h"
 #include "ridgeline/tensor/kv_block.h"
+#include "ridgeline/tensor/tensor_view.h"
 
 // The seam between what a model computes and the device that computes it. Nothing
 // above knows which device runs; nothing here knows what a layer is.
@@ -60,11 +61,12 @@ class LinearObserver {
   virtual void observe(Matrix x, std::span<const PackedWeight* const> weights) = 0;
 };
 
-/// A matrix in a device's layout in the host's memory, 64-byte aligned, and what keeps
-/// it there.
+/// A matrix in a device's layout in the host's memory, 64-byte aligned, what keeps it
+/// there, and which input each of its columns belongs to.
 struct PackedBytes {
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
+  InputOrder input_order = nullptr;
 };
 
 /// Zeroed memory of the device.

@@ -6,6 +6,7 @@
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/quant/half.h"
+#include "ridgeline/quant/int4.h"
 #include "ridgeline/quant/iq2.h"
 #include "ridgeline/quant/iq3.h"
 #include "ridgeline/quant/iq4_nl.h"
@@ -54,6 +55,9 @@ constexpr std::array kFormats{
     BlockFormat{DType::kIQ2_S, decode_iq2_s, nullptr},
     BlockFormat{DType::kIQ3_XXS, decode_iq3_xxs, nullptr},
     BlockFormat{DType::kIQ3_S, decode_iq3_s, nullptr},
+    BlockFormat{DType::kINT4_32, decode_int4<32>, nullptr},
+    BlockFormat{DType::kINT4_64, decode_int4<64>, nullptr},
+    BlockFormat{DType::kINT4_128, decode_int4<128>, nullptr},
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace ridgeline {
 /// (a multiple of the block). Decoding is exact in the sense that every reader
 /// of the file agrees on the value; encoding is round-to-nearest as the format's
 /// reference does it. The IQ2 and IQ3 types have no encoder: theirs needs data that
-/// says which weights matter, or the result is poor.
+/// says which weights matter, or the result is poor. Nor have INT4's, which come from
+/// GPTQ and AWQ checkpoints as they are.
 struct BlockFormat {
   DType dtype;
   void (*decode)(const std::byte* blocks, std::int64_t n, float* out);

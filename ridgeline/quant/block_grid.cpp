@@ -161,7 +161,8 @@ int GridFormat::nearest(const BlockGrid& grid, int sub, float x) const {
   const float v = steps_away >= first ? std::min(steps_away, last) : first;  // NaN: the first
   int level = 0;
   if (is_even) {
-    level = static_cast<int>(v - first + 0.5f);
+    const float up = v - first + 0.5f;
+    level = static_cast<int>(up);
   } else {
     for (int l = 0; l + 1 < levels; ++l)
       level += 2.0f * v >= static_cast<float>(steps[l] + steps[l + 1]);

@@ -29,10 +29,12 @@ struct Rounding {
   float scale;
   int zero, low, high;
 
-  std::int8_t operator()(float w) const {
-    const double steps = static_cast<double>(w) / scale;
-    return static_cast<std::int8_t>(
-        std::clamp(static_cast<int>(std::round(steps)) + zero, low, high));
+  void operator()(std::span<const float> w, std::int8_t* to) const {
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const double steps = static_cast<double>(w[i]) / scale;
+      const int level = static_cast<int>(steps + (steps < 0 ? -0.5 : 0.5)) + zero;
+      to[i] = static_cast<std::int8_t>(std::clamp(level, low, high));
+    }
   }
 };
 
@@ -114,11 +116,11 @@ Result<RoundedMatrix> round_to_nearest(std::span<const float> w, std::int64_t ro
 
   out.codes.resize(static_cast<std::size_t>(rows * out.row_bytes()));
   std::vector<std::int8_t> levels(static_cast<std::size_t>(cols));
+  const std::int64_t segment = std::min(out.group, cols);
   for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < cols; ++c) {
+    for (std::int64_t c = 0; c < cols; c += segment) {
       const std::int64_t at = row * cols + c;
-      levels[static_cast<std::size_t>(c)] =
-          roundings[static_cast<std::size_t>(at / out.group)](w[static_cast<std::size_t>(at)]);
+      roundings[static_cast<std::size_t>(at / out.group)](part(w, at, segment), levels.data() + c);
     }
     std::uint8_t* to = out.codes.data() + row * out.row_bytes();
     if (scheme.bits == 4)
@@ -133,6 +135,7 @@ Result<RoundedMatrix> round_to_nearest(std::span<const float> w, std::int64_t ro
 void dequantize(const RoundedMatrix& matrix, std::span<float> out) {
   RIDGELINE_CHECK(static_cast<std::int64_t>(out.size()) == matrix.rows * matrix.cols);
   std::vector<std::int8_t> levels(static_cast<std::size_t>(matrix.cols));
+  const std::int64_t segment = std::min(matrix.group, matrix.cols);
   for (std::int64_t row = 0; row < matrix.rows; ++row) {
     const std::uint8_t* from = matrix.codes.data() + row * matrix.row_bytes();
     if (matrix.scheme.bits == 4)
@@ -140,12 +143,13 @@ void dequantize(const RoundedMatrix& matrix, std::span<float> out) {
     else
       std::ranges::transform(from, from + matrix.cols, levels.begin(),
                              [](std::uint8_t q) { return static_cast<std::int8_t>(q); });
-    for (std::int64_t c = 0; c < matrix.cols; ++c) {
-      const std::int64_t at = row * matrix.cols + c;
-      const auto group = static_cast<std::size_t>(at / matrix.group);
+    for (std::int64_t first = 0; first < matrix.cols; first += segment) {
+      const auto group = static_cast<std::size_t>((row * matrix.cols + first) / matrix.group);
       const int zero = matrix.zero_points.empty() ? 0 : matrix.zero_points[group];
-      out[static_cast<std::size_t>(at)] =
-          matrix.scales[group] * static_cast<float>(levels[static_cast<std::size_t>(c)] - zero);
+      float* to = out.data() + row * matrix.cols;
+      for (std::int64_t c = first; c < first + segment; ++c)
+        to[c] =
+            matrix.scales[group] * static_cast<float>(levels[static_cast<std::size_t>(c)] - zero);
     }
   }
 }

@@ -31,6 +31,9 @@ constexpr std::array kTypes{
     DTypeInfo{DType::kIQ2_S, "IQ2_S", 256, 82},
     DTypeInfo{DType::kIQ3_XXS, "IQ3_XXS", 256, 98},
     DTypeInfo{DType::kIQ3_S, "IQ3_S", 256, 110},
+    DTypeInfo{DType::kINT4_32, "INT4_32", 32, 19},
+    DTypeInfo{DType::kINT4_64, "INT4_64", 64, 35},
+    DTypeInfo{DType::kINT4_128, "INT4_128", 128, 67},
 };
 
 // ggml's enumeration; gaps are types that were withdrawn.
@@ -60,7 +63,7 @@ const DTypeInfo& info(DType dtype) {
 std::optional<DType> dtype_from_gguf(std::uint32_t id) {
   const auto* it = std::ranges::find_if(
       kTypes, [id](const DTypeInfo& t) { return static_cast<std::uint32_t>(t.dtype) == id; });
-  if (it == kTypes.end()) return std::nullopt;
+  if (it == kTypes.end() || !is_gguf_type(it->dtype)) return std::nullopt;
   return it->dtype;
 }
 

@@ -8,7 +8,8 @@
 
 namespace ridgeline {
 
-/// Element types of stored tensors. The numbers are GGUF's type ids.
+/// Element types of stored tensors. The numbers are GGUF's type ids, those from
+/// kFirstDTypeOutsideGguf on our own.
 enum class DType : std::uint8_t {
   kF32 = 0,
   kF16 = 1,
@@ -31,7 +32,16 @@ enum class DType : std::uint8_t {
   kIQ4_XS = 23,
   kBF16 = 30,
   kMXFP4 = 39,
+  // Groups of 32, 64 or 128 with a scale and a zero each: GPTQ and AWQ (quant/int4.h).
+  kINT4_32 = 200,
+  kINT4_64 = 201,
+  kINT4_128 = 202,
 };
+inline constexpr int kFirstDTypeOutsideGguf = 200;
+/// Whether a GGUF file can hold the type.
+constexpr bool is_gguf_type(DType dtype) {
+  return static_cast<int>(dtype) < kFirstDTypeOutsideGguf;
+}
 
 /// A stored block holds `block_elements` consecutive elements along k (the row)
 /// in `block_bytes` bytes. Plain types have blocks of one element.
@@ -48,7 +58,7 @@ std::span<const DTypeInfo> all_dtypes();
 const DTypeInfo& info(DType dtype);
 inline std::string_view name(DType dtype) { return info(dtype).name; }
 
-/// The type with this GGUF id, if it is supported.
+/// The type with this GGUF id, if it is supported and GGUF's.
 std::optional<DType> dtype_from_gguf(std::uint32_t id);
 /// The type of this name in any case ("q4_0", "F16").
 std::optional<DType> dtype_from_name(std::string_view name);

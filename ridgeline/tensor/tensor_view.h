@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,10 @@
 #include "ridgeline/tensor/dtype.h"
 
 namespace ridgeline {
+
+/// Element i of a matrix's rows belongs to input (*order)[i]; null: to input i. GPTQ with
+/// act-order gathers the columns that share a scale so. Equal orders are one object.
+using InputOrder = std::shared_ptr<const std::vector<std::int32_t>>;
 
 /// A named tensor somewhere else (a mapped file). The shape is outermost first,
 /// so a weight matrix is [rows = outputs][cols = inputs] and rows lie one after
@@ -25,6 +30,9 @@ struct TensorView {
   std::size_t bytes = 0;            ///< at `data`
   /// Set where a file holds the tensor in another type, order or layout.
   Convert convert = nullptr;
+  /// Any row is made of all of `data`, not of a part of it that grows with the row's number.
+  bool is_spread = false;
+  InputOrder input_order = nullptr;
 
   std::int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
   std::int64_t elements() const {

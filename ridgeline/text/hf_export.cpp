@@ -75,22 +75,37 @@ Pieces pieces_of(const PreTokenizer& pre_tokenizer, std::string_view text) {
   return pieces;
 }
 
-/// Which of GGUF's pre-tokenizers cuts as this one does; "" if none.
-Result<std::string> find_pre_tokenizer(const HfPreTokenizer& wanted, bool ignore_merges) {
+/// GGUF's pre-tokenizers that cut most like this one.
+struct PreTokenizerChoice {
+  std::vector<std::string> names;  ///< the best first
+  bool is_same = false;            ///< the first cuts all probes alike
+};
+
+Result<PreTokenizerChoice> choose_pre_tokenizer(const HfPreTokenizer& wanted, bool ignore_merges) {
+  constexpr std::size_t kNames = 3;
   std::vector<Pieces> expected;
   for (const std::string& text : tokenizer_probes()) expected.push_back(pieces_of(wanted, text));
-  std::string found;
-  for (const PreTokenizerRow& row : pre_tokenizer_table()) {
-    RIDGELINE_TRY(const PreTokenizer candidate, PreTokenizer::create(row.names.front()));
-    const bool is_same = std::ranges::all_of(expected, [&](const Pieces& pieces) {
-      const auto i = static_cast<std::size_t>(&pieces - expected.data());
-      return pieces_of(candidate, tokenizer_probes()[i]) == pieces;
-    });
-    if (!is_same) continue;
-    if (found.empty() || row.ignore_merges == ignore_merges) found = row.names.front();
-    if (row.ignore_merges == ignore_merges) break;
+  struct Ranked {
+    std::size_t different;
+    bool other_merges;
+    std::size_t row;
+    auto operator<=>(const Ranked&) const = default;
+  };
+  std::vector<Ranked> ranking;
+  const auto rows = pre_tokenizer_table();
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    RIDGELINE_TRY(const PreTokenizer candidate, PreTokenizer::create(rows[row].names.front()));
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      if (pieces_of(candidate, tokenizer_probes()[i]) != expected[i]) ++different;
+    ranking.push_back({different, rows[row].ignore_merges != ignore_merges, row});
   }
-  return found;
+  std::ranges::sort(ranking);
+  PreTokenizerChoice choice;
+  choice.is_same = ranking.front().different == 0;
+  for (std::size_t i = 0; i < std::min(kNames, ranking.size()); ++i)
+    choice.names.emplace_back(rows[ranking[i].row].names.front());
+  return choice;
 }
 
 class Exporter {
@@ -120,6 +135,9 @@ class Exporter {
     }
     return ExportedVocabulary{std::move(data_), std::move(notes_)};
   }
+
+  /// Byte-level BPE's; of other kinds empty.
+  const PreTokenizerChoice& pre_tokenizers() const { return pre_tokenizers_of_gguf_; }
 
  private:
   /// What stands around a text, as bos and eos.
@@ -186,10 +204,8 @@ class Exporter {
       return fail("the pre_tokenizer does not end with ByteLevel, as GGUF's byte-level BPE does");
     cutter.remove_byte_map();
     RIDGELINE_TRY(const bool ignore_merges, root_.child("model").boolean("ignore_merges", false));
-    RIDGELINE_TRY(data_.pre_tokenizer, find_pre_tokenizer(cutter, ignore_merges));
-    if (data_.pre_tokenizer.empty())
-      return fail(
-          "the pre_tokenizer cuts texts in a way that GGUF has no name for (tokenizer.ggml.pre)");
+    RIDGELINE_TRY(pre_tokenizers_of_gguf_, choose_pre_tokenizer(cutter, ignore_merges));
+    data_.pre_tokenizer = pre_tokenizers_of_gguf_.names.front();
     data_.kind = Kind::kByteLevelBpe;
     std::string_view texts = file_.merge_texts;
     for (const auto& merge : file_.merges) {
@@ -296,6 +312,7 @@ class Exporter {
   HfPart root_;
   std::vector<json> normalizers_, pre_tokenizers_;
   VocabularyData data_;
+  PreTokenizerChoice pre_tokenizers_of_gguf_;
   std::vector<std::string> notes_;
 };
 
@@ -314,32 +331,58 @@ std::vector<std::string> texts_of(const Tokenizer& tokenizer) {
   return texts;
 }
 
+/// Probes that the copy gives other ids.
+std::vector<std::string> different_probes(const Tokenizer& original, const Tokenizer& copy) {
+  std::vector<std::string> different;
+  for (const std::string& text : tokenizer_probes())
+    if (original.encode(text) != copy.encode(text)) different.push_back(text);
+  return different;
+}
+
+/// Where no name cuts alike, one will do if no merge joins what it does not cut.
+Status settle_pre_tokenizer(const Tokenizer& original, const PreTokenizerChoice& choice,
+                            VocabularyData& data) {
+  if (choice.names.empty() || choice.is_same) return {};
+  for (const std::string& name : choice.names) {
+    data.pre_tokenizer = name;
+    RIDGELINE_TRY(const std::unique_ptr<Tokenizer> copy, Tokenizer::create(data));
+    if (different_probes(original, *copy).empty()) return {};
+  }
+  return fail(
+      "the pre_tokenizer cuts texts in a way that GGUF has no name for (tokenizer.ggml.pre)");
+}
+
 Status compare(const Tokenizer& original, const HfNormalizer& normalizer, bool may_normalize,
                ExportedVocabulary& exported) {
-  auto created = Tokenizer::create(exported.data);
-  if (!created) return tl::make_unexpected(std::move(created).error());
-  const Tokenizer& copy = **created;
-  const auto differs = [&](const std::string& text) {
-    return original.encode(text) != copy.encode(text);
-  };
-  for (const std::string& text : tokenizer_probes())
-    if (differs(text))
-      return fail(fmt::format(
-          "as GGUF could hold it, the tokenizer would give the text {} other tokens than it does",
-          ridgeline::quoted(text)));
-  for (std::string text : texts_of(original)) {
-    if (may_normalize) normalizer.apply(text);
-    if (!differs(text)) continue;
-    exported.notes.push_back(
-        fmt::format("in GGUF the tokenizer gives some rare texts other tokens, such as {}",
-                    ridgeline::quoted(text)));
-    break;
-  }
+  RIDGELINE_TRY(const std::unique_ptr<Tokenizer> created, Tokenizer::create(exported.data));
+  const Tokenizer& copy = *created;
   for (const TokenId id : original.data().end_ids)
     if (copy.is_valid(id) && !copy.is_end_of_generation(id))
       exported.notes.push_back(
           fmt::format("GGUF has no place for another token that ends a generation: {}",
                       ridgeline::quoted(copy.data().tokens[static_cast<std::size_t>(id)])));
+  // Texts that begin with a space, or hold runs of them, are cut in more ways than GGUF knows.
+  // A few such differences are its users' lot; many mean another tokenizer.
+  const std::vector<std::string> different = different_probes(original, copy);
+  if (2 * different.size() > tokenizer_probes().size())
+    return fail(
+        fmt::format("in GGUF's form the tokenizer would give most texts other tokens, such as {}",
+                    ridgeline::quoted(different.front())));
+  if (!different.empty()) {
+    exported.notes.push_back(fmt::format(
+        "in GGUF's form the tokenizer gives {} of {} texts that were tried other tokens, such as "
+        "{}",
+        different.size(), tokenizer_probes().size(), ridgeline::quoted(different.front())));
+    return {};
+  }
+  for (std::string text : texts_of(original)) {
+    if (may_normalize) normalizer.apply(text);
+    if (original.encode(text) == copy.encode(text)) continue;
+    exported.notes.push_back(
+        fmt::format("in GGUF's form the tokenizer gives some rare texts other tokens, such as {}",
+                    ridgeline::quoted(text)));
+    break;
+  }
   return {};
 }
 
@@ -351,7 +394,9 @@ Result<ExportedVocabulary> export_like(const Tokenizer& original, std::string_vi
   if (!tokenizer_config_json.empty()) {
     RIDGELINE_TRY(config, parse_hf_json(tokenizer_config_json));
   }
-  RIDGELINE_TRY(ExportedVocabulary exported, Exporter(file).run(config, end_ids));
+  Exporter exporter(file);
+  RIDGELINE_TRY(ExportedVocabulary exported, exporter.run(config, end_ids));
+  RIDGELINE_TRY_STATUS(settle_pre_tokenizer(original, exporter.pre_tokenizers(), exported.data));
   RIDGELINE_TRY(const HfNormalizer normalizer,
                 HfNormalizer::create(HfPart(file.root, "").child("normalizer").value()));
   const bool is_byte_level = exported.data.kind == Kind::kByteLevelBpe;

@@ -41,11 +41,16 @@ Result<FileReport> inspect_file(const std::string& path, std::optional<DType> qu
     FileReport::TypeTotal& total = r.types[std::string(name(t.dtype))];
     ++total.tensors;
     total.elements += t.elements();
-    total.bytes += t.bytes;
+    // What a conversion makes of the file's bytes is what is loaded.
+    const std::size_t bytes =
+        t.convert ? static_cast<std::size_t>(t.rows()) * row_bytes(t.dtype, t.cols()) : t.bytes;
+    total.bytes += bytes;
     r.parameters += t.elements();
-    r.tensor_bytes += t.bytes;
+    r.tensor_bytes += bytes;
     r.tensors.push_back(t);
     r.tensors.back().data = nullptr;
+    r.tensors.back().bytes = bytes;
+    r.tensors.back().convert = nullptr;
   }
   if (auto config = model.config())
     r.config = std::move(*config);

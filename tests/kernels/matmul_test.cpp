@@ -58,6 +58,11 @@ std::vector<std::int64_t> sizes_for(DType dtype) {
       return {1, 2, 31, 33, 64, 257};
     case 32:
       return {32, 64, 96, 32 * 35};
+    case 64:
+    case 128: {
+      const std::int64_t group = info(dtype).block_elements;
+      return {group, 3 * group, 4 * group, 9 * group};
+    }
     default:
       return {256, 768};
   }

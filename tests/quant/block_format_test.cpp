@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "ridgeline/quant/int4.h"
 #include "ridgeline/quant/iq2.h"
 #include "ridgeline/quant/iq3.h"
 #include "ridgeline/quant/iq4_nl.h"
@@ -171,6 +172,9 @@ double error_bound(DType dtype) {
     case DType::kIQ2_S:
     case DType::kIQ3_XXS:
     case DType::kIQ3_S:
+    case DType::kINT4_32:
+    case DType::kINT4_64:
+    case DType::kINT4_128:
       break;  // no encoder
   }
   return 0;
@@ -269,6 +273,9 @@ TEST(BlockFormat, LayoutsHaveTheTypesSize) {
   check(DType::kIQ2_S, BlockIQ2_S{});
   check(DType::kIQ3_XXS, BlockIQ3_XXS{});
   check(DType::kIQ3_S, BlockIQ3_S{});
+  check(DType::kINT4_32, BlockInt4<32>{});
+  check(DType::kINT4_64, BlockInt4<64>{});
+  check(DType::kINT4_128, BlockInt4<128>{});
 }
 
 TEST(RandomBlocks, HaveTheSizeAskedFor) {

@@ -35,7 +35,20 @@ struct Case {
   const char* name;
   VocabularyData::Kind kind;
   const char* pre_tokenizer;
+  /// GGUF has no place for something in it: spaces in front of a text (mistral), tokens that no
+  /// merge yields (gemma), words of a few characters at most (bert, as this test has it).
+  bool has_oddities = false;
 };
+
+/// Without runs of characters, without a space in front, of short words.
+bool is_plain(const std::string& text) {
+  std::size_t word = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    word = text[i] == ' ' || text[i] == '\n' ? 0 : word + 1;
+    if (word > 12 || (i > 0 && text[i] == text[i - 1] && text[i] == ' ')) return false;
+  }
+  return !text.starts_with(' ') && text.find('\n') == std::string::npos;
+}
 
 class HfExport : public testing::TestWithParam<Case> {};
 
@@ -52,8 +65,18 @@ TEST_P(HfExport, GivesTheSameIds) {
   ASSERT_TRUE(copy) << copy.error().message;
   EXPECT_EQ((*copy)->encode("Hello"), (*original)->encode("Hello"));
   EXPECT_EQ((*copy)->adds_bos(), (*original)->adds_bos());
-  for (const std::string& probe : tokenizer_probes())
+  int compared = 0;
+  for (const std::string& probe : tokenizer_probes()) {
+    if (GetParam().has_oddities && !is_plain(probe)) continue;
     EXPECT_EQ((*copy)->encode(probe), (*original)->encode(probe)) << json(probe).dump();
+    ++compared;
+  }
+  EXPECT_GE(compared, 4);
+  const auto says_so = testing::Contains(HasSubstr("texts that were tried other tokens"));
+  if (GetParam().has_oddities)
+    EXPECT_THAT(exported->notes, says_so);
+  else
+    EXPECT_THAT(exported->notes, testing::Not(says_so));
 }
 
 constexpr auto kSentencePiece = VocabularyData::Kind::kSentencePieceBpe;
@@ -62,15 +85,16 @@ constexpr auto kWordPiece = VocabularyData::Kind::kWordPiece;
 
 INSTANTIATE_TEST_SUITE_P(
     All, HfExport,
-    testing::Values(Case{"llama2", kSentencePiece, ""}, Case{"mistral", kSentencePiece, ""},
-                    Case{"phi3", kSentencePiece, ""}, Case{"gemma", kSentencePiece, ""},
+    testing::Values(Case{"llama2", kSentencePiece, ""}, Case{"mistral", kSentencePiece, "", true},
+                    Case{"phi3", kSentencePiece, ""}, Case{"gemma", kSentencePiece, "", true},
                     Case{"llama3", kByteLevel, "llama-bpe"}, Case{"qwen2", kByteLevel, "qwen2"},
                     Case{"gpt2", kByteLevel, "gpt-2"}, Case{"starcoder2", kByteLevel, "starcoder"},
                     Case{"tekken", kByteLevel, "tekken"}, Case{"gpt-oss", kByteLevel, "gpt-4o"},
                     Case{"deepseek-llm", kByteLevel, "deepseek-llm"},
                     Case{"deepseek-v3", kByteLevel, "deepseek-v3"},
                     Case{"command-r", kByteLevel, "starcoder"}, Case{"bloom", kByteLevel, "bloom"},
-                    Case{"bert-uncased", kWordPiece, ""}, Case{"bert-cased", kWordPiece, ""}),
+                    Case{"bert-uncased", kWordPiece, "", true},
+                    Case{"bert-cased", kWordPiece, "", true}),
     [](const auto& parameter) {
       std::string name = parameter.param.name;
       std::ranges::replace(name, '-', '_');

@@ -104,7 +104,9 @@ TEST_P(QuantizeFolders, GiveTheSameLogitsAndTokens) {
     EXPECT_LE(compared->divergence.kl_max, 1e-9) << type;
     EXPECT_EQ(compared->divergence.top1, 1.0) << type;
     // The folders' weights are BF16, so nothing is computed otherwise.
-    if (type[0] == 'B') EXPECT_EQ(compared->base.nll, compared->model.nll);
+    if (type[0] == 'B') {
+      EXPECT_EQ(compared->base.nll, compared->model.nll);
+    }
   }
   const auto file = ModelFile::open(out_);
   ASSERT_TRUE(file) << file.error().message;

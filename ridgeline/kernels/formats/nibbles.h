@@ -5,9 +5,14 @@
 namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
-/// Blocks of 32 levels or codes of four bits, as Q4_0 has them: the file's 16 bytes,
-/// transposed. Group j (0..3) of a block has k-group j in the low nibbles and k-group
-/// j + 4 in the high ones.
+/// 32 levels or codes of four bits, as Q4_0 has them: the file's 16 bytes, transposed.
+/// Group j (0..3) has k-group j in the low nibbles and k-group j + 4 in the high ones.
+template <int g>
+RIDGELINE_INLINE VecI nibbles(const std::byte* values, int v) {
+  const VecI raw = load_i(values + (g % 4) * kGroupBytes + v * kVecBytes);
+  return bit_and(g < 4 ? raw : shift_right<4>(raw), splat_i(0x0f0f0f0f));
+}
+
 template <class FileBlock, std::size_t kScaleBytes = 32>
 struct NibbleBlocks : SmallBlocks<FileBlock, 4 * kGroupBytes, kScaleBytes> {
   static void pack_values(Rows blocks, std::byte* values) {
@@ -15,8 +20,7 @@ struct NibbleBlocks : SmallBlocks<FileBlock, 4 * kGroupBytes, kScaleBytes> {
   }
   template <int g>
   static RIDGELINE_INLINE VecI levels(const std::byte* values, int v) {
-    const VecI raw = load_i(values + (g % 4) * kGroupBytes + v * kVecBytes);
-    return bit_and(g < 4 ? raw : shift_right<4>(raw), splat_i(0x0f0f0f0f));
+    return nibbles<g>(values, v);
   }
 };
 

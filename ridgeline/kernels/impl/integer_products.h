@@ -3,6 +3,7 @@
 #include "ridgeline/kernels/impl/activations.h"
 #include "ridgeline/kernels/impl/dot.h"
 #include "ridgeline/kernels/impl/tile.h"
+#include "ridgeline/kernels/impl/weights.h"
 
 // Tiles of weights that are quantized in blocks with 8-bit activations: exact integer
 // sums within a block, then one F32 multiply-add per block and element, in ascending
@@ -13,7 +14,8 @@ namespace ridgeline::RIDGELINE_ISA {
 namespace {
 
 // --- 32 elements and a scale: acc += (Σ level·q - zero·Σ q) · weight scale · x scale,
-// --- or with an offset: acc += (Σ level·q · weight scale + offset · Σ q) · x scale ---
+// --- the zero the format's or the group's; or with an offset:
+// --- acc += (Σ level·q · weight scale + offset · Σ q) · x scale ---
 
 template <class F, int kRows>
 RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
@@ -23,15 +25,18 @@ RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
   const auto negative_sum = [&](int r) RIDGELINE_BODY {
     return broadcast_i(x + (kQ8x32Dwords * kRows + r) * 4);
   };
-  const auto first = [&](int r) RIDGELINE_BODY {
+  const auto first = [&](int r, int v) RIDGELINE_BODY {
+    (void)v;
     if constexpr (F::kHasMins)
       return zero_i();
+    else if constexpr (HasZeros<F>)  // |Σ q| fits 16 bits, and the zero's upper half is 0
+      return add_pairs(zero_i(), F::zero(block, v), two(x + (kQ8x32Dwords * kRows + r) * 4));
     else
       return shift_left<F::kZeroShift>(negative_sum(r));
   };
   RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v)
       sums[r][v]
-          .start(first(r));
+          .start(first(r, v));
   unroll<0, 8>([&](auto g) RIDGELINE_BODY {
     typename Dot::Operand w[kVecs];
     RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) w[v] =
@@ -45,7 +50,7 @@ RIDGELINE_INLINE void add_block32(typename F::Block block, const std::byte* x,
     const VecF weight_scale = F::scale(block, v);
     RIDGELINE_UNROLL for (int r = 0; r < kRows; ++r) {
       const VecF x_scale = broadcast_f(x + ((kQ8x32Dwords + 1) * kRows + r) * 4);
-      const VecF sum = to_float(sums[r][v].template total<8>(first(r)));
+      const VecF sum = to_float(sums[r][v].template total<8>(first(r, v)));
       if constexpr (F::kHasMins) {
         const VecF value =
             fnma(to_float(negative_sum(r)), F::offset(block, v), mul(sum, weight_scale));

@@ -14,6 +14,11 @@ template <class F>
 inline constexpr bool kIsFloat = F::kElements == 1;
 template <class F>
 inline constexpr bool kHasSubBlocks = F::kElements == 256;
+/// Each group of a row says which level stands for 0.
+template <class F>
+concept HasZeros = requires(typename F::Block block) {
+  F::zero(block, 0);
+};
 
 template <class F>
 std::size_t panel_bytes(std::int64_t k) {
@@ -41,6 +46,8 @@ void pack_panel(const std::byte* data, std::size_t row_stride, int count, std::i
       rows = rows.at(sizeof(typename F::File));
       panel += F::kBlockBytes;
     }
+  } else if constexpr (HasZeros<F>) {
+    F::pack(rows, k, panel);
   } else {
     const std::int64_t blocks = k / 32;
     for (std::int64_t b = 0; b < blocks; ++b) {
@@ -62,11 +69,21 @@ struct Expanded {
 
 /// One k-group as floats: (level - zero) · scale. Here and where there are minima, each
 /// step is exact or rounds as the scalar decoder does.
-template <int zero>
-RIDGELINE_INLINE void expand_group(VecI u, VecF scale, float (*out)[kPanelWidth], int v) {
+RIDGELINE_INLINE void expand_group(VecI u, VecI zero, VecF scale, float (*out)[kPanelWidth],
+                                   int v) {
   unroll<0, 4>([&](auto i) RIDGELINE_BODY {
-    store(out[i] + v * kLanes, mul(to_float(sub(byte_of<i>(u), splat_i(zero))), scale));
+    store(out[i] + v * kLanes, mul(to_float(sub(byte_of<i>(u), zero)), scale));
   });
+}
+/// The level that stands for 0 in a block of 32.
+template <class F>
+RIDGELINE_INLINE VecI zero_level(typename F::Block block, int v) {
+  if constexpr (HasZeros<F>)
+    return F::zero(block, v);
+  else if constexpr (F::kHasMins)
+    return zero_i();
+  else
+    return splat_i(1 << F::kZeroShift);
 }
 
 /// Elements 32 j .. 32 j + 31 of a chunk of a block with sub-blocks.
@@ -88,7 +105,7 @@ RIDGELINE_INLINE void expand_of_chunk(const std::byte* block, int c, Expanded& t
           store(to.w[4 * i + e] + v * kLanes, sub(mul(to_float(byte_of<e>(u)), scale), min));
         });
       } else {
-        expand_group<F::kZero>(u, scale, to.w + 4 * i, v);
+        expand_group(u, splat_i(F::kZero), scale, to.w + 4 * i, v);
       }
     }
   });
@@ -113,8 +130,9 @@ __attribute__((noinline)) void expand(const std::byte* panel, std::int64_t b, Ex
     });
   } else {
     const typename F::Block block = F::at(panel, b);
-    for (int v = 0; v < kVecs; ++v) {
+    RIDGELINE_UNROLL for (int v = 0; v < kVecs; ++v) {
       const VecF scale = F::scale(block, v);
+      const VecI zero = zero_level<F>(block, v);
       unroll<0, 8>([&](auto g) RIDGELINE_BODY {
         const VecI u = F::template levels<g>(block.values, v);
         if constexpr (F::kHasMins) {
@@ -123,7 +141,7 @@ __attribute__((noinline)) void expand(const std::byte* panel, std::int64_t b, Ex
                   add(mul(to_float(byte_of<e>(u)), scale), F::offset(block, v)));
           });
         } else {
-          expand_group<1 << F::kZeroShift>(u, scale, to.w + 4 * g, v);
+          expand_group(u, zero, scale, to.w + 4 * g, v);
         }
       });
     }

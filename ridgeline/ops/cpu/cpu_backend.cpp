@@ -72,7 +72,8 @@ CpuBackend::CpuBackend(const KernelTable& kernels, ActivationPrecision activatio
     : kernels_(&kernels),
       activations_(activations),
       pool_(threads, pin),
-      tile_buffers_(kActivationFormats) {}
+      tile_buffers_(kActivationFormats),
+      second_tile_buffers_(kActivationFormats) {}
 
 Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const BackendOptions& options) {
   const KernelTable* kernels =
@@ -151,6 +152,10 @@ Result<std::unique_ptr<PackedWeight>> CpuBackend::adopt_weight(MatrixType type, 
                   reinterpret_cast<std::uintptr_t>(packed.bytes.data()) % 64 == 0);
   if (std::ranges::find(used_formats_, kernel.activation) == used_formats_.end())
     used_formats_.push_back(kernel.activation);
+  if (packed.input_order) {
+    RIDGELINE_CHECK(static_cast<std::int64_t>(packed.input_order->size()) == cols);
+    has_input_orders_ = true;
+  }
   return std::make_unique<CpuWeight>(kernel, kernels_->panel_width, rows, cols, std::move(packed));
 }
 
@@ -218,6 +223,9 @@ Status CpuBackend::reserve(const Limits& limits) {
             std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
                       bytes(tiles * limits.product_heads, limits.product_head_cols)}),
             "packed activations"));
+    if (!has_input_orders_) continue;
+    RIDGELINE_TRY(second_tile_buffers_[static_cast<std::size_t>(format)],
+                  Buffer::allocate(bytes(tiles, limits.max_cols), "packed activations"));
   }
   segments_.reserve(limits.max_rows, limits.experts_per_row, limits.experts);
   RIDGELINE_TRY(expert_hidden_,
@@ -233,10 +241,11 @@ Status CpuBackend::reserve(const Limits& limits) {
       2 * static_cast<std::size_t>(tile_rows) * state_floats +
       kernels_->attention_scratch_floats(limits.head_dim, value_dim, limits.latent);
   // A tile's rows are gathered there, and a row's experts are compared.
-  const auto expert_floats = static_cast<std::size_t>(
-      std::max(kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts));
+  const auto gather_floats = static_cast<std::size_t>(
+      std::max({kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts,
+                has_input_orders_ ? kMaxTileRows * limits.max_cols : 0}));
   scratch_floats_ =
-      std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), expert_floats});
+      std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), gather_floats});
   scratch_.clear();
   for (int i = 0; i < pool_.size(); ++i) {
     RIDGELINE_TRY(Buffer buffer,
@@ -258,6 +267,7 @@ Status CpuBackend::reserve(const Limits& limits) {
 std::size_t CpuBackend::workspace_bytes() const {
   std::size_t bytes = span_states_.size() + expert_hidden_.size();
   for (const Buffer& b : tile_buffers_) bytes += b.size();
+  for (const Buffer& b : second_tile_buffers_) bytes += b.size();
   for (const Buffer& b : scratch_) bytes += b.size();
   return bytes;
 }

@@ -25,6 +25,8 @@ class CpuWeight final : public PackedWeight {
 
   const WeightKernel& kernel() const { return *kernel_; }
   std::int64_t num_panels() const { return num_panels_; }
+  /// Of each column, the input it belongs to; null where they are in order.
+  const std::vector<std::int32_t>* input_order() const { return panels_.input_order.get(); }
   std::size_t panel_bytes() const { return panel_bytes_; }
   /// Of a panel, what a product reads.
   std::size_t read_bytes() const { return kernel_->read_bytes(cols_); }
@@ -151,7 +153,10 @@ class CpuBackend final : public Backend {
   template <class Body>
   void for_rows(std::int64_t rows, std::int64_t cols, Body&& body);
 
-  Tiles pack_activations(Matrix x, ActivationFormat format);
+  /// As the weight wants them, into the buffer of its format.
+  Tiles pack_activations(Matrix x, const CpuWeight& weight, std::vector<Buffer>& buffers);
+  /// linear() for weights with the same order of inputs.
+  void linear_in_order(Matrix x, std::span<const LinearOutput> outputs);
   /// One weight's product over an item's panels and rows into acc.
   void multiply(const CpuWeight& weight, const Tiles& tiles, const WorkItem& item, float* acc,
                 std::ptrdiff_t acc_stride) const;
@@ -175,8 +180,11 @@ class CpuBackend final : public Backend {
   // Workspace, taken once in reserve().
   Limits limits_;
   std::vector<ActivationFormat> used_formats_;
+  bool has_input_orders_ = false;
   std::vector<Buffer> tile_buffers_;  ///< by ActivationFormat
-  std::vector<Buffer> scratch_;       ///< by worker
+  /// Likewise, for the second of two weights that want their inputs in different orders.
+  std::vector<Buffer> second_tile_buffers_;
+  std::vector<Buffer> scratch_;  ///< by worker
   std::size_t scratch_floats_ = 0;
   Segments segments_;     ///< the batch's rows by expert
   Buffer expert_hidden_;  ///< [places of segments_][ffn]

@@ -11,6 +11,7 @@ namespace ridgeline {
 void CpuBackend::embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
                        Matrix out) {
   const auto& weight = static_cast<const CpuWeight&>(table);
+  RIDGELINE_CHECK(weight.input_order() == nullptr);
   for_rows(static_cast<std::int64_t>(tokens.size()), out.cols,
            [&](std::int64_t begin, std::int64_t end) {
              for (std::int64_t r = begin; r < end; ++r) {

@@ -15,7 +15,9 @@ namespace ridgeline {
 namespace {
 
 const CpuWeight& cpu_weight(ExpertMatrices matrices, std::size_t i) {
-  return static_cast<const CpuWeight&>(*matrices[i]);
+  const auto& weight = static_cast<const CpuWeight&>(*matrices[i]);
+  RIDGELINE_CHECK(weight.input_order() == nullptr);
+  return weight;
 }
 
 }  // namespace

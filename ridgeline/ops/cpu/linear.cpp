@@ -32,14 +32,29 @@ ProductCut ProductCut::of(const CpuWeight& weight, std::int64_t rows, std::int64
   return cut;
 }
 
-CpuBackend::Tiles CpuBackend::pack_activations(Matrix x, ActivationFormat format) {
+CpuBackend::Tiles CpuBackend::pack_activations(Matrix x, const CpuWeight& weight,
+                                               std::vector<Buffer>& buffers) {
+  const ActivationFormat format = weight.kernel().activation;
   const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
-  Buffer& buffer = tile_buffers_[static_cast<std::size_t>(format)];
+  Buffer& buffer = buffers[static_cast<std::size_t>(format)];
   Tiles tiles{buffer.data(), kernel.tile_bytes(kMaxTileRows, x.cols), x.rows};
   const std::int64_t count = ceil_div(x.rows, kMaxTileRows);
   RIDGELINE_CHECK(static_cast<std::size_t>(count) * tiles.tile_bytes <= buffer.size());
-  pool_.parallel_for(count, [&](std::int64_t i, int) {
-    kernel.pack(x.data + i * kMaxTileRows * x.stride, x.stride, tiles.tile_rows(i), x.cols,
+  const std::vector<std::int32_t>* const order = weight.input_order();
+  RIDGELINE_CHECK(order == nullptr ||
+                  static_cast<std::size_t>(kMaxTileRows * x.cols) <= scratch_floats_);
+  pool_.parallel_for(count, [&](std::int64_t i, int worker) {
+    const float* rows = x.data + i * kMaxTileRows * x.stride;
+    std::ptrdiff_t stride = x.stride;
+    if (order != nullptr) {
+      auto* gathered = reinterpret_cast<float*>(scratch_[static_cast<std::size_t>(worker)].data());
+      for (int r = 0; r < tiles.tile_rows(i); ++r)
+        for (std::int64_t c = 0; c < x.cols; ++c)
+          gathered[r * x.cols + c] = rows[r * stride + (*order)[static_cast<std::size_t>(c)]];
+      rows = gathered;
+      stride = x.cols;
+    }
+    kernel.pack(rows, stride, tiles.tile_rows(i), x.cols,
                 buffer.data() + static_cast<std::size_t>(i) * tiles.tile_bytes);
   });
   return tiles;
@@ -82,6 +97,23 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
     for (std::size_t i = 0; i < outputs.size(); ++i) weights[i] = outputs[i].weight;
     observer_->observe(x, std::span(weights).first(outputs.size()));
   }
+  // Those that want x in the same order go together; each order's x takes the place of the
+  // one before it.
+  const auto order_of = [](const LinearOutput& output) {
+    return static_cast<const CpuWeight&>(*output.weight).input_order();
+  };
+  std::array<LinearOutput, kMaxOutputs> rest;
+  std::ranges::copy(outputs, rest.begin());
+  for (auto begin = rest.begin(), end = begin + std::ssize(outputs); begin != end;) {
+    const auto* const order = order_of(*begin);
+    const auto others = std::partition(
+        begin, end, [&](const LinearOutput& output) { return order_of(output) == order; });
+    linear_in_order(x, {begin, others});
+    begin = others;
+  }
+}
+
+void CpuBackend::linear_in_order(Matrix x, std::span<const LinearOutput> outputs) {
   std::array<Tiles, kActivationFormats> packed;  // by ActivationFormat
   std::array<ProductCut, kMaxOutputs> cuts;
   const std::int64_t width = kernels_->panel_width;
@@ -90,7 +122,7 @@ void CpuBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
     const auto& weight = static_cast<const CpuWeight&>(*outputs[i].weight);
     RIDGELINE_CHECK(weight.cols() == x.cols && weight.rows() == outputs[i].out.cols);
     Tiles& tiles = packed[static_cast<std::size_t>(weight.kernel().activation)];
-    if (tiles.data == nullptr) tiles = pack_activations(x, weight.kernel().activation);
+    if (tiles.data == nullptr) tiles = pack_activations(x, weight, tile_buffers_);
     cuts[i] = ProductCut::of(weight, x.rows, kMaxBlockColumns, width);
     items += cuts[i].items();
   }
@@ -142,10 +174,13 @@ void CpuBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWe
   RIDGELINE_CHECK(gate.rows() == up.rows() && gate.cols() == up.cols() && gate.cols() == x.cols);
   if (observer_ != nullptr) observer_->observe(x, std::array{&gate, &up});
   const std::int64_t width = kernels_->panel_width;
-  const Tiles tiles_gate = pack_activations(x, weight_gate.kernel().activation);
-  const Tiles tiles_up = weight_up.kernel().activation == weight_gate.kernel().activation
-                             ? tiles_gate
-                             : pack_activations(x, weight_up.kernel().activation);
+  const bool same_format = weight_up.kernel().activation == weight_gate.kernel().activation;
+  const bool same_order = weight_up.input_order() == weight_gate.input_order();
+  const Tiles tiles_gate = pack_activations(x, weight_gate, tile_buffers_);
+  const Tiles tiles_up =
+      same_format && same_order
+          ? tiles_gate
+          : pack_activations(x, weight_up, same_format ? second_tile_buffers_ : tile_buffers_);
   const ProductCut cut =
       ProductCut::of(weight_gate.read_bytes() > weight_up.read_bytes() ? weight_gate : weight_up,
                      x.rows, kMaxBlockColumns / 2, width);

@@ -8,6 +8,7 @@
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/quant/block_grid.h"
+#include "ridgeline/quant/decode_rows.h"
 #include "ridgeline/tools/ptq/hessian_observer.h"
 
 namespace ridgeline::ptq {
@@ -36,8 +37,7 @@ void read_floats(const TensorView& source, std::int64_t first, std::int64_t coun
   threads.parallel_for((count + kRows - 1) / kRows, [&](std::int64_t i, int) {
     std::vector<std::byte> scratch;
     const std::int64_t begin = i * kRows, rows = std::min(kRows, count - begin);
-    decode(source.dtype, source.read_rows(first + begin, rows, scratch).data(), rows * cols,
-           out.data() + begin * cols);
+    decode_rows(source, first + begin, rows, scratch, out.data() + begin * cols);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/decode_rows.h"
 
 namespace ridgeline::ptq {
 namespace {
@@ -74,8 +75,7 @@ Status RowStream::convert(const PlannedTensor& tensor, const Encode& encode,
       w.original.resize(elements);
       w.decoded.resize(elements);
       std::byte* const out = out_.data() + static_cast<std::size_t>(first) * stride;
-      const auto from = source.read_rows(begin + first, n, w.source);
-      decode(source.dtype, from.data(), n * cols, w.original.data());
+      decode_rows(source, begin + first, n, w.source, w.original.data());
       encode(begin + first, n, w.original.data(), out);
       decode(tensor.type, out, n * cols, w.decoded.data());
       qualities_[static_cast<std::size_t>(item)].add(w.original, w.decoded);

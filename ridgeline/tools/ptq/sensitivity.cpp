@@ -9,6 +9,7 @@
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/quant/block_format.h"
 #include "ridgeline/quant/block_grid.h"
+#include "ridgeline/quant/decode_rows.h"
 #include "ridgeline/tools/ptq/type_mixture.h"
 
 namespace ridgeline::ptq {
@@ -47,13 +48,15 @@ double round_rows(const TensorView& tensor, std::int64_t first, std::int64_t cou
                   const ImportanceMatrix& matrix, std::byte* out) {
   const std::int64_t cols = tensor.cols();
   std::vector<std::byte> scratch;
-  std::vector<float> row(static_cast<std::size_t>(cols)), decoded(row.size());
-  const std::byte* from = tensor.read_rows(first, count, scratch).data();
-  const std::size_t from_stride = row_bytes(tensor.dtype, cols), stride = row_bytes(type, cols);
+  std::vector<float> rows(static_cast<std::size_t>(count * cols));
+  std::vector<float> decoded(static_cast<std::size_t>(cols));
+  decode_rows(tensor, first, count, scratch, rows.data());
+  const std::size_t stride = row_bytes(type, cols);
   double error = 0;
-  for (std::int64_t r = 0; r < count; ++r, from += from_stride, out += stride) {
+  for (std::int64_t r = 0; r < count; ++r, out += stride) {
     const std::vector<float> importance = importance_of(matrix, tensor, first + r);
-    decode(tensor.dtype, from, cols, row.data());
+    const std::span row =
+        std::span(rows).subspan(static_cast<std::size_t>(r * cols), static_cast<std::size_t>(cols));
     encode_weighted(type, row.data(), importance.empty() ? nullptr : importance.data(), cols, out);
     decode(type, out, cols, decoded.data());
     for (std::size_t i = 0; i < row.size(); ++i) {
@@ -118,8 +121,8 @@ Status Sensitivity::start(const BackendOptions& backend) {
   }
   batch_.logit_rows.resize(batch_.tokens.size());
   std::iota(batch_.logit_rows.begin(), batch_.logit_rows.end(), 0);
-  RIDGELINE_TRY(kv_cache_, backend_->make_kv_cache(
-                               config_.kv_shape(DType::kF16, static_cast<int>(blocks))));
+  RIDGELINE_TRY(kv_cache_,
+                backend_->make_kv_cache(config_.kv_shape(DType::kF16, static_cast<int>(blocks))));
 
   RIDGELINE_TRY(ends_, load({0, 0, true}, nullptr));
   std::vector<float> x(static_cast<std::size_t>(batch_.rows() * config_.hidden_size));
@@ -223,8 +226,7 @@ Result<std::vector<TypeCost>> type_costs(Sensitivity& sensitivity, const TensorV
   const double of_probe = error(probe);
   std::vector<TypeCost> costs;
   for (const DType type : candidates)
-    costs.push_back({type,
-                     row_bytes(type, tensor.cols()) * static_cast<std::size_t>(tensor.rows()),
+    costs.push_back({type, row_bytes(type, tensor.cols()) * static_cast<std::size_t>(tensor.rows()),
                      of_probe > 0 ? measured * error(type) / of_probe : 0.0});
   return costs;
 }
