@@ -132,6 +132,43 @@ TEST(LinearAlgebra, CholeskyFactorsGiveTheMatrixBack) {
   }
 }
 
+TEST(LinearAlgebra, CrossProductsOfOutputsAndInputs) {
+  auto algebra = make_algebra();
+  constexpr std::int64_t kRows = 1100, kOutputs = 37, kInputs = 130;
+  auto r = random_values(kRows * kOutputs, 1), x = random_values(kRows * kInputs, 2);
+  std::vector<float> c(kOutputs * kInputs, 1.0F);
+  ASSERT_TRUE(algebra->add_cross_products({r.data(), kRows, kOutputs, kOutputs},
+                                          {x.data(), kRows, kInputs, kInputs},
+                                          {c.data(), kOutputs, kInputs, kInputs}));
+  for (std::size_t o = 0; o < kOutputs; o += 4)
+    for (std::size_t i = 0; i < kInputs; i += 3) {
+      double expected = 1;
+      for (std::size_t row = 0; row < kRows; ++row)
+        expected +=
+            static_cast<double>(r[row * kOutputs + o]) * static_cast<double>(x[row * kInputs + i]);
+      EXPECT_NEAR(static_cast<double>(c[o * kInputs + i]), expected, 1e-3);
+    }
+}
+
+TEST(LinearAlgebra, SolvesWithACholeskyFactor) {
+  auto algebra = make_algebra();
+  for (const std::int64_t n : {1, 40, 256, 600}) {
+    const auto a = gram(n, n, static_cast<float>(n), 8);
+    auto l = a;
+    ASSERT_TRUE(*algebra->cholesky(l.data(), n));
+    constexpr std::int64_t kRows = 5;
+    const auto b = random_values(kRows * (n + 2), 9);
+    auto z = b;
+    ASSERT_TRUE(algebra->solve(l.data(), n, {z.data(), kRows, n, n + 2}));
+    for (std::int64_t r = 0; r < kRows; ++r)
+      for (std::int64_t c = 0; c < n; ++c)  // A is symmetric: its rows are its columns
+        EXPECT_NEAR(
+            dot(&z[static_cast<std::size_t>(r * (n + 2))], &a[static_cast<std::size_t>(c * n)], n),
+            static_cast<double>(b[static_cast<std::size_t>(r * (n + 2) + c)]), 1e-4)
+            << n;
+  }
+}
+
 TEST(LinearAlgebra, CholeskyRefusesWhatIsNotPositiveDefinite) {
   auto algebra = make_algebra();
   // Pivots in the first panel, behind it, and at the very end.

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ridgeline/base/check.h"
 #include "ridgeline/tools/ptq/hessian.h"
 
 // Blocked, right-looking (Golub and Van Loan, "Matrix Computations", 4th edition, section 4.2.6):
@@ -38,6 +39,13 @@ class DiagonalBlock {
       }
     }
     return true;
+  }
+
+  /// Takes a factor that there is.
+  void load(const float* l, std::int64_t stride, std::int64_t n) {
+    for (std::int64_t r = 0; r < n; ++r)
+      for (std::int64_t c = 0; c <= r; ++c)
+        l_[static_cast<std::size_t>(r * kPanel + c)] = static_cast<double>(l[r * stride + c]);
   }
 
   /// Of the factor, [n][n] at `out`.
@@ -124,6 +132,52 @@ Result<bool> LinearAlgebra::cholesky(float* a, std::int64_t n) {
     }
   }
   return true;
+}
+
+Status LinearAlgebra::solve(const float* l, std::int64_t n, Matrix b) {
+  RIDGELINE_CHECK(b.cols == n);
+  DiagonalBlock diagonal;
+  std::vector<float> inverse(static_cast<std::size_t>(kPanel * kPanel)), turned(inverse);
+  std::vector<float> panel(static_cast<std::size_t>(b.rows * kPanel)), later;
+  PackedMatrix packed;
+  // A panel of b, of which what it owes to others is subtracted, times the inverse or its
+  // transpose.
+  const auto divide = [&](std::int64_t begin, std::int64_t width, bool is_transposed) -> Status {
+    diagonal.load(l + begin * (n + 1), n, width);
+    diagonal.invert(width, inverse.data());
+    const Matrix m{inverse.data(), width, width, width};
+    transpose(m, turned.data());
+    RIDGELINE_TRY_STATUS(
+        pack(is_transposed ? Matrix{turned.data(), width, width, width} : m, packed));
+    std::fill_n(panel.begin(), b.rows * width, 0.0F);
+    add_product(b.slice_cols(begin, width), packed, 1.0F, {panel.data(), b.rows, width, width});
+    for (std::int64_t r = 0; r < b.rows; ++r)
+      std::copy_n(panel.data() + r * width, width, b.data + r * b.stride + begin);
+    return {};
+  };
+
+  // y Lᵀ = b, the first columns first
+  for (std::int64_t begin = 0; begin < n; begin += kPanel) {
+    const std::int64_t width = std::min(kPanel, n - begin);
+    if (begin > 0) {
+      RIDGELINE_TRY_STATUS(pack({const_cast<float*>(l) + begin * n, width, begin, n}, packed));
+      add_product(b.slice_cols(0, begin), packed, -1.0F, b.slice_cols(begin, width));
+    }
+    RIDGELINE_TRY_STATUS(divide(begin, width, false));
+  }
+  // z L = y, the last ones first
+  for (std::int64_t end = n; end > 0;) {
+    const std::int64_t begin = (end - 1) / kPanel * kPanel, width = end - begin, rest = n - end;
+    if (rest > 0) {
+      later.resize(static_cast<std::size_t>(width * rest));
+      transpose({const_cast<float*>(l) + end * n + begin, rest, width, n}, later.data());
+      RIDGELINE_TRY_STATUS(pack({later.data(), width, rest, rest}, packed));
+      add_product(b.slice_cols(end, rest), packed, -1.0F, b.slice_cols(begin, width));
+    }
+    RIDGELINE_TRY_STATUS(divide(begin, width, true));
+    end = begin;
+  }
+  return {};
 }
 
 }  // namespace ridgeline::ptq

@@ -166,13 +166,14 @@ void Rounding::pack(const GridFormat& format, const float* w, std::int64_t rows,
 }  // namespace
 
 Result<std::unique_ptr<Gptq>> Gptq::prepare(Hessian hessian, const GptqOptions& options,
-                                            LinearAlgebra& algebra, const std::string& what) {
+                                            LinearAlgebra& algebra, const std::string& what,
+                                            Matrix missing) {
   const std::int64_t n = hessian.cols();
   std::vector<float> importance(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i)
     importance[static_cast<std::size_t>(i)] =
         hessian.data()[i * n + i] / static_cast<float>(std::max<std::int64_t>(1, hessian.rows()));
-  RIDGELINE_TRY(auto factor, GptqFactor::make(hessian, options, algebra, what));
+  RIDGELINE_TRY(auto factor, GptqFactor::make(hessian, options, algebra, what, missing));
   return std::make_unique<Rounding>(std::move(hessian), std::move(factor), options.refinements,
                                     std::move(importance), algebra, what);
 }

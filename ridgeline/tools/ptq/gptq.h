@@ -19,6 +19,9 @@ struct GptqOptions {
   bool act_order = true;
   /// Times that scales, and then levels, are chosen again, each given all others.
   int refinements = 3;
+  /// How much of what the residual stream has lost, against the original model's, a layer's last
+  /// matrix is asked to make up for; 0: nothing, which saves half of the passes.
+  double compensation = 0.5;
   /// Inputs that stay together: a multiple of the block of every type that will be asked for.
   int block_elements = 256;
 };
@@ -28,10 +31,13 @@ struct GptqOptions {
 /// computed once and serves all matrices that share the input.
 class Gptq {
  public:
-  /// Takes the finished Hessian. `what` names it in errors: it stays singular whatever the
-  /// damping (no rows, values that are not numbers).
+  /// Takes the finished Hessian. `missing`, [rows][cols] or without rows, is Σ r xᵀ of what the
+  /// outputs of a matrix lack: it becomes the change of its weights that gives them the most of
+  /// it, r xᵀ (H + λ)⁻¹, for quantize() to round their sum. `what` names it in errors: it stays
+  /// singular whatever the damping (no rows, values that are not numbers).
   static Result<std::unique_ptr<Gptq>> prepare(Hessian hessian, const GptqOptions& options,
-                                               LinearAlgebra& algebra, const std::string& what);
+                                               LinearAlgebra& algebra, const std::string& what,
+                                               Matrix missing = {});
   virtual ~Gptq() = default;
 
   /// w [rows][cols] to blocks of `type` (which has a grid_format(), and whose block divides

@@ -82,7 +82,8 @@ std::vector<std::int32_t> rounding_order(std::span<const float> diagonal, std::i
 }
 
 Result<GptqFactor> GptqFactor::make(Hessian& hessian, const GptqOptions& options,
-                                    LinearAlgebra& algebra, const std::string& what) {
+                                    LinearAlgebra& algebra, const std::string& what,
+                                    Matrix missing) {
   const std::int64_t n = hessian.cols();
   float* a = hessian.data();
   double trace = 0;
@@ -128,10 +129,30 @@ Result<GptqFactor> GptqFactor::make(Hessian& hessian, const GptqOptions& options
   factor.weights_.resize(damped.size());
   for (std::size_t p = 0; p < damped.size(); ++p)
     factor.weights_[static_cast<std::size_t>(factor.order_[p])] = damped[p];
+  if (missing.rows > 0) RIDGELINE_TRY_STATUS(factor.divide(a, missing, algebra));
   make_unit(a, n, algebra.threads());
   RIDGELINE_TRY_STATUS(factor.cut(a, algebra));
   restore(a, damped, algebra.threads());
   return factor;
+}
+
+Status GptqFactor::divide(const float* l, Matrix b, LinearAlgebra& algebra) const {
+  std::vector<std::vector<float>> rows(static_cast<std::size_t>(algebra.threads().size()));
+  const auto reorder = [&](bool by_position) {
+    algebra.threads().parallel_for(b.rows, [&](std::int64_t r, int worker) {
+      auto& row = rows[static_cast<std::size_t>(worker)];
+      float* data = b.data + r * b.stride;
+      row.assign(data, data + b.cols);
+      for (std::size_t p = 0; p < order_.size(); ++p) {
+        const auto input = static_cast<std::size_t>(order_[p]);
+        data[by_position ? p : input] = row[by_position ? input : p];
+      }
+    });
+  };
+  reorder(true);
+  RIDGELINE_TRY_STATUS(algebra.solve(l, cols(), b));
+  reorder(false);
+  return {};
 }
 
 Status GptqFactor::cut(float* l, LinearAlgebra& algebra) {

@@ -38,7 +38,8 @@ class GptqFactor {
 
   /// Leaves the Hessian damped, and by position.
   static Result<GptqFactor> make(Hessian& hessian, const GptqOptions& options,
-                                 LinearAlgebra& algebra, const std::string& what);
+                                 LinearAlgebra& algebra, const std::string& what,
+                                 Matrix missing = {});
 
   std::int64_t cols() const { return static_cast<std::int64_t>(order_.size()); }
   std::int64_t block() const { return block_; }  ///< inputs that stay together
@@ -51,6 +52,8 @@ class GptqFactor {
   std::span<const float> weights() const { return weights_; }
 
  private:
+  /// b = b (H + λ)⁻¹, columns by input
+  Status divide(const float* l, Matrix b, LinearAlgebra& algebra) const;
   Status cut(float* l, LinearAlgebra& algebra);
 
   std::int64_t block_ = 0;

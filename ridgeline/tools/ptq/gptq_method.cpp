@@ -28,6 +28,30 @@ TensorView as_view(const PlannedTensor& tensor, std::span<const std::byte> block
   return view;
 }
 
+/// Keeps what goes into one tensor's product.
+class InputRecorder final : public LinearObserver {
+ public:
+  explicit InputRecorder(std::string tensor) : tensor_(std::move(tensor)) {}
+  void observe(Matrix x, std::span<const PackedWeight* const> weights) override {
+    const bool is_seen = std::ranges::any_of(weights, [&](const PackedWeight* weight) {
+      return weight->origin.tensor == tensor_ && weight->origin.first_row == 0;
+    });
+    if (!is_seen) return;
+    for (std::int64_t r = 0; r < x.rows; ++r)
+      rows_.insert(rows_.end(), x.data + r * x.stride, x.data + r * x.stride + x.cols);
+  }
+  /// What came since the last time, until more comes.
+  Matrix take(std::int64_t cols) {
+    taken_.swap(rows_);
+    rows_.clear();
+    return {taken_.data(), static_cast<std::int64_t>(taken_.size()) / cols, cols, cols};
+  }
+
+ private:
+  std::string tensor_;
+  std::vector<float> rows_, taken_;
+};
+
 /// Rows [first, first + count) as floats.
 void read_floats(const TensorView& source, std::int64_t first, std::int64_t count,
                  ThreadPool& threads, std::vector<float>& out) {
@@ -46,18 +70,21 @@ void read_floats(const TensorView& source, std::int64_t first, std::int64_t coun
 Result<std::unique_ptr<GptqMethod>> GptqMethod::make(const Checkpoint& model,
                                                      const QuantizePlan& plan,
                                                      std::unique_ptr<LayerwisePass> pass,
+                                                     std::unique_ptr<LayerwisePass> reference,
                                                      std::unique_ptr<LinearAlgebra> algebra,
                                                      Options options) {
-  return std::unique_ptr<GptqMethod>(
-      new GptqMethod(model, plan, std::move(pass), std::move(algebra), std::move(options)));
+  return std::unique_ptr<GptqMethod>(new GptqMethod(
+      model, plan, std::move(pass), std::move(reference), std::move(algebra), std::move(options)));
 }
 
 GptqMethod::GptqMethod(const Checkpoint& model, const QuantizePlan& plan,
-                       std::unique_ptr<LayerwisePass> pass, std::unique_ptr<LinearAlgebra> algebra,
-                       Options options)
+                       std::unique_ptr<LayerwisePass> pass,
+                       std::unique_ptr<LayerwisePass> reference,
+                       std::unique_ptr<LinearAlgebra> algebra, Options options)
     : model_(model),
       plan_(plan),
       pass_(std::move(pass)),
+      reference_(std::move(reference)),
       algebra_(std::move(algebra)),
       options_(std::move(options)) {}
 
@@ -96,14 +123,16 @@ Status GptqMethod::compute_until(int layer) {
 
 Status GptqMethod::compute_layer(int layer) {
   std::map<std::string, const PlannedTensor*, std::less<>> wanted;
+  const PlannedTensor* const last = compensating_tensor(layer);
   HessianObserver observer(*algebra_);
   for (const PlannedTensor& t : plan_.tensors()) {
     if (t.layer != layer || !t.changes()) continue;
     wanted[t.source->name] = &t;
-    if (grid_format(t.type) != nullptr && matrices_in(*t.source) > 0)
+    if (&t != last && grid_format(t.type) != nullptr && matrices_in(*t.source) > 0)
       observer.expect(t.source->name);
   }
   using Output = LayerwisePass::Output;
+  if (reference_) RIDGELINE_TRY_STATUS(reference_->run(layer, {}, nullptr, Output::kKeep));
   if (wanted.empty()) return pass_->run(layer, {}, nullptr, Output::kKeep);
 
   RIDGELINE_TRY_STATUS(pass_->run(layer, {}, &observer, Output::kDrop));
@@ -126,11 +155,66 @@ Status GptqMethod::compute_layer(int layer) {
   RIDGELINE_TRY_STATUS(observer.consume(solve));
   LayerwisePass::Replacements replacements;
   for (const auto& [name, tensor] : wanted) {
+    if (tensor == last) continue;
     if (!ready_.contains(name)) RIDGELINE_TRY_STATUS(round_by_weights(*tensor, ready_[name]));
     replacements.emplace(name, as_view(*tensor, ready_[name].bytes));
   }
+  if (last != nullptr) {
+    const std::string& name = last->source->name;
+    RIDGELINE_TRY_STATUS(compute_compensating(layer, *last, replacements));
+    replacements.emplace(name, as_view(*last, ready_[name].bytes));
+  }
   report(kAfterRounding);
   return pass_->run(layer, replacements, nullptr, Output::kKeep);
+}
+
+const PlannedTensor* GptqMethod::compensating_tensor(int layer) const {
+  // Only where its outputs go to the residual stream as they are.
+  const ModelConfig& config = pass_->config();
+  if (!reference_ || config.is_encoder || config.residual_scale != 1.0F ||
+      model_.tensor(fmt::format("blk.{}.post_ffw_norm.weight", layer)) != nullptr)
+    return nullptr;
+  const std::string name = fmt::format("blk.{}.ffn_down.weight", layer);
+  for (const PlannedTensor& t : plan_.tensors())
+    if (t.source->name == name && t.changes() && grid_format(t.type) != nullptr &&
+        matrices_in(*t.source) == 1)
+      return &t;
+  return nullptr;
+}
+
+Status GptqMethod::compute_compensating(int layer, const PlannedTensor& tensor,
+                                        const LayerwisePass::Replacements& replacements) {
+  const std::string& name = tensor.source->name;
+  const std::int64_t cols = tensor.source->cols(), rows = tensor.source->rows();
+  RIDGELINE_TRY(Hessian hessian, Hessian::make(cols));
+  std::vector<float> change_values(static_cast<std::size_t>(rows * cols));
+  const Matrix change{change_values.data(), rows, cols, cols};
+
+  InputRecorder recorder(name);
+  std::vector<float> lost;
+  const auto add_batch = [&](std::int64_t first_row, Matrix out) -> Status {
+    const Matrix x = recorder.take(cols);
+    if (x.rows != out.rows)
+      return fail(fmt::format("{}: {} rows reached it, expected {}", name, x.rows, out.rows));
+    const Matrix wanted = reference_->rows(first_row, out.rows);
+    lost.resize(static_cast<std::size_t>(out.rows * out.cols));
+    for (std::size_t i = 0; i < lost.size(); ++i) lost[i] = wanted.data[i] - out.data[i];
+    RIDGELINE_TRY_STATUS(algebra_->add_outer_products(x, hessian));
+    return algebra_->add_cross_products({lost.data(), out.rows, out.cols, out.cols}, x, change);
+  };
+  RIDGELINE_TRY_STATUS(
+      pass_->run(layer, replacements, &recorder, LayerwisePass::Output::kDrop, add_batch));
+  algebra_->finish(hessian);
+  for (float& v : change_values) v *= static_cast<float>(options_.gptq.compensation);
+
+  GptqOptions gptq = options_.gptq;
+  gptq.block_elements = info(tensor.type).block_elements;
+  auto solver = Gptq::prepare(std::move(hessian), gptq, *algebra_, name, change);
+  if (!solver) {
+    notes_.push_back(solver.error().message);
+    return round_by_weights(tensor, ready_[name]);
+  }
+  return round(tensor, **solver, ready_[name], change);
 }
 
 Status GptqMethod::compute_head(const PlannedTensor& head) {
@@ -149,7 +233,7 @@ Status GptqMethod::compute_head(const PlannedTensor& head) {
   return round(head, **solver, ready_[head.source->name]);
 }
 
-Status GptqMethod::round(const PlannedTensor& tensor, Gptq& solver, Blocks& out) {
+Status GptqMethod::round(const PlannedTensor& tensor, Gptq& solver, Blocks& out, Matrix change) {
   const TensorView& source = *tensor.source;
   const std::int64_t matrices = std::max<std::int64_t>(1, matrices_in(source));
   const std::int64_t rows = source.rows() / matrices;
@@ -158,9 +242,17 @@ Status GptqMethod::round(const PlannedTensor& tensor, Gptq& solver, Blocks& out)
   std::vector<float> weights;
   for (std::int64_t m = 0; m < matrices; ++m) {
     read_floats(source, m * rows, rows, algebra_->threads(), weights);
-    RIDGELINE_TRY_STATUS(solver.quantize(weights, rows, tensor.type,
-                                         out.bytes.data() + static_cast<std::size_t>(m) * bytes,
-                                         out.quality));
+    std::byte* const to = out.bytes.data() + static_cast<std::size_t>(m) * bytes;
+    if (change.rows == 0) {
+      RIDGELINE_TRY_STATUS(solver.quantize(weights, rows, tensor.type, to, out.quality));
+      continue;
+    }
+    std::vector<float> changed(weights.size());
+    for (std::size_t i = 0; i < weights.size(); ++i) changed[i] = weights[i] + change.data[i];
+    TensorQuality of_changed;  // what counts is the distance from the original
+    RIDGELINE_TRY_STATUS(solver.quantize(changed, rows, tensor.type, to, of_changed));
+    decode(tensor.type, to, rows * source.cols(), changed.data());
+    out.quality.add(weights, changed);
   }
   model_.release(source);
   return {};

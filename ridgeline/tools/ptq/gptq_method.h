@@ -16,17 +16,22 @@ namespace ridgeline::ptq {
 
 /// GPTQ, layer by layer: a layer's Hessians come from the inputs that the layers before it give
 /// once they are quantized, and when all its matrices are rounded the layer runs again with
-/// them. The head, or the embedding where that is the head, follows the last layer. What no
-/// product reads as a matrix (an untied embedding) is rounded by the usual weights.
+/// them. A layer's last matrix, ffn_down, is rounded after the others and for the inputs that they
+/// give, and first changed to make up for what the residual stream has lost so far against a
+/// second one, the original model's. The head, or the embedding where that is the head, follows the
+/// last layer. What no product reads as a matrix (an untied embedding) is rounded by the usual
+/// weights.
 class GptqMethod final : public Method {
  public:
   struct Options {
     GptqOptions gptq{};
     std::function<void(double fraction)> progress{};
   };
-  /// `plan` and `model` must outlive it.
+  /// `plan` and `model` must outlive it. `reference`, or null, is another pass over the same
+  /// windows, of the original: without it nothing is made up for.
   static Result<std::unique_ptr<GptqMethod>> make(const Checkpoint& model, const QuantizePlan& plan,
                                                   std::unique_ptr<LayerwisePass> pass,
+                                                  std::unique_ptr<LayerwisePass> reference,
                                                   std::unique_ptr<LinearAlgebra> algebra,
                                                   Options options);
   std::string_view name() const override { return "gptq"; }
@@ -36,7 +41,8 @@ class GptqMethod final : public Method {
 
  private:
   GptqMethod(const Checkpoint& model, const QuantizePlan& plan, std::unique_ptr<LayerwisePass> pass,
-             std::unique_ptr<LinearAlgebra> algebra, Options options);
+             std::unique_ptr<LayerwisePass> reference, std::unique_ptr<LinearAlgebra> algebra,
+             Options options);
   struct Blocks {
     std::vector<std::byte> bytes;
     TensorQuality quality;
@@ -46,7 +52,12 @@ class GptqMethod final : public Method {
   Status compute_until(int layer);
   Status compute_layer(int layer);
   Status compute_head(const PlannedTensor& head);
-  Status round(const PlannedTensor& tensor, Gptq& solver, Blocks& out);
+  /// The layer's tensor that compensates; null: none.
+  const PlannedTensor* compensating_tensor(int layer) const;
+  Status compute_compensating(int layer, const PlannedTensor& tensor,
+                              const LayerwisePass::Replacements& replacements);
+  /// `change` is added to the weights, unless it has no rows.
+  Status round(const PlannedTensor& tensor, Gptq& solver, Blocks& out, Matrix change = {});
   /// Without a Hessian.
   Status round_by_weights(const PlannedTensor& tensor, Blocks& out);
   bool is_head(const PlannedTensor& tensor) const;
@@ -54,7 +65,7 @@ class GptqMethod final : public Method {
 
   const Checkpoint& model_;
   const QuantizePlan& plan_;
-  std::unique_ptr<LayerwisePass> pass_;
+  std::unique_ptr<LayerwisePass> pass_, reference_;
   std::unique_ptr<LinearAlgebra> algebra_;
   Options options_;
   int layers_done_ = 0;

@@ -61,13 +61,6 @@ void RefineTile::load(const float* gradient, std::int64_t stride, const GptqTile
   }
 }
 
-void RefineTile::spread(const Group& group, std::int64_t k, const Lanes& change) {
-  const float* h = hessian_row(k);
-  for (std::int64_t i = group.begin; i < group.end; ++i)
-    for (int lane = 0; lane < kTileRows; ++lane)
-      gradient_[static_cast<std::size_t>(i)][lane] += change[lane] * h[i];
-}
-
 RefineTile::Shift RefineTile::best_shift(std::span<const std::int64_t> columns) const {
   // Normal equations of scale and offset: [qHq qH1; qH1 1H1] shift = [g·q; g·1].
   Lanes qhq{}, qh1{}, gq{}, g1{};
@@ -135,7 +128,7 @@ void RefineTile::refit(const Group& group, const GptqTile::Rows& rows) {
       for (int lane = 0; lane < kTileRows; ++lane)
         change[lane] =
             -(shift.scale[lane] * steps_[static_cast<std::size_t>(k)][lane] + shift.offset[lane]);
-      spread(group, k, change);
+      spread(change, hessian_row(k), group.begin, group.end, gradient_.get());
     }
   }
   keep_better_grids(group, rows);
@@ -167,11 +160,11 @@ void RefineTile::keep_better_grids(const Group& group, const GptqTile::Rows& row
   }
   for (std::int64_t k = group.begin; k < group.end; ++k) {
     const auto at = static_cast<std::size_t>(k);
-    Lanes spread{};
-    accumulate(changes_.get(), hessian_row(k), group.begin, group.end, spread);
+    Lanes moved{};
+    accumulate(changes_.get(), hessian_row(k), group.begin, group.end, moved);
     for (int lane = 0; lane < kTileRows; ++lane) {
-      gain[lane] -= changes_[at][lane] * (2 * gradient_before_[at][lane] + spread[lane]);
-      gradient_[at][lane] = gradient_before_[at][lane] + spread[lane];
+      gain[lane] -= changes_[at][lane] * (2 * gradient_before_[at][lane] + moved[lane]);
+      gradient_[at][lane] = gradient_before_[at][lane] + moved[lane];
     }
   }
   for (int row = 0; row < rows.count; ++row) {
@@ -210,7 +203,7 @@ void RefineTile::choose_levels(const Group& group, const GptqTile::Rows& rows) {
       kept = static_cast<std::uint8_t>(level);
       any = true;
     }
-    if (any) spread(group, k, change);
+    if (any) spread(change, hessian_row(k), group.begin, group.end, gradient_.get());
   }
 }
 

@@ -43,8 +43,6 @@ class RefineTile {
   Shift best_shift(std::span<const std::int64_t> columns) const;
   void keep_better_grids(const Group& group, const GptqTile::Rows& rows);
   void choose_levels(const Group& group, const GptqTile::Rows& rows);
-  /// gradient += change of column k's error times its row of the Hessian, over the group.
-  void spread(const Group& group, std::int64_t k, const Lanes& change);
 
   BlockGrid& grid_of(const GptqTile::Rows& rows, int row, std::int64_t input) const {
     return rows

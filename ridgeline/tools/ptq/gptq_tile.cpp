@@ -13,15 +13,6 @@ GptqTile::GptqTile(const GridFormat& format, const GptqFactor& factor)
       shifts_(new Lanes[GptqFactor::kBatch]()),
       current_(static_cast<std::size_t>(factor.block())) {}
 
-void accumulate(const Lanes* values, const float* column, std::int64_t begin, std::int64_t end,
-                Lanes& sum) {
-  Lanes local;
-  std::copy_n(sum, kTileRows, local);
-  for (std::int64_t i = begin; i < end; ++i)
-    for (int lane = 0; lane < kTileRows; ++lane) local[lane] += values[i][lane] * column[i];
-  std::copy_n(local, kTileRows, sum);
-}
-
 void GptqTile::load(const GptqFactor::Batch& batch, const float* feedback, std::int64_t stride,
                     const Rows& rows) {
   const std::int32_t* order = factor_.order().data() + batch.begin;

@@ -17,6 +17,9 @@ using Lanes = float[kTileRows];
 /// sum += Σ values[i] column[i] over i in [begin, end)
 void accumulate(const Lanes* values, const float* column, std::int64_t begin, std::int64_t end,
                 Lanes& sum);
+/// sums[i] += value row[i] over i in [begin, end)
+void spread(const Lanes& value, const float* row, std::int64_t begin, std::int64_t end,
+            Lanes* sums);
 
 /// Of one thread: a batch of columns of a tile, while it is rounded.
 class GptqTile {

@@ -63,6 +63,8 @@ class LinearAlgebra {
   /// h += xᵀ x of x [rows][h.cols()], of which some hundred rows at once are best; both triangles
   /// are right after finish(). Error: no memory.
   Status add_outer_products(Matrix x, Hessian& h);
+  /// c += rᵀ x of r [rows][c.rows] and x [rows][c.cols]. Error: no memory.
+  Status add_cross_products(Matrix r, Matrix x, Matrix c);
   /// Copies the triangle that was computed to the other.
   void finish(Hessian& h);
 
@@ -70,13 +72,19 @@ class LinearAlgebra {
   /// the diagonal, the upper triangle stays. False if a pivot is not positive or not a number.
   /// Error: no memory.
   Result<bool> cholesky(float* a, std::int64_t n);
+  /// b = b (L Lᵀ)⁻¹ of b [rows][n] and what cholesky() left. Error: no memory.
+  Status solve(const float* l, std::int64_t n, Matrix b);
 
  private:
   explicit LinearAlgebra(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
   Result<std::size_t> packed_bytes(std::int64_t rows, std::int64_t cols) const;
 
   std::unique_ptr<Backend> backend_;
+  /// x transposed, in `storage`.
+  Result<Matrix> transposed(Matrix x, Buffer& storage);
+
   Buffer transposed_;          ///< of a chunk of rows
+  Buffer transposed_outputs_;  ///< the same of add_cross_products()' r
   PackedMatrix packed_chunk_;  ///< the same, or a panel of cholesky()
 };
 

@@ -105,7 +105,7 @@ std::span<float> LayerwisePass::rows_of(const Piece& piece) {
 }
 
 Status LayerwisePass::run(int layer, const Replacements& replacements, LinearObserver* observer,
-                          Output output) {
+                          Output output, const After& after) {
   RIDGELINE_TRY(const auto model, load({layer, layer + 1, false}, replacements));
   backend_->set_observer(observer);
   for (const Piece& piece : pieces_) {
@@ -119,6 +119,14 @@ Status LayerwisePass::run(int layer, const Replacements& replacements, LinearObs
       x = scratch_;
     }
     model->run_layer(layer, piece.batch, *kv_cache_, x);
+    if (after) {
+      const std::int64_t hidden = config_.hidden_size;
+      if (auto status = after(piece.first_row, {x.data(), piece.batch.rows(), hidden, hidden});
+          !status) {
+        backend_->set_observer(nullptr);
+        return status;
+      }
+    }
     passed_rows_ += piece.batch.rows();
     if (options_.progress) options_.progress(passed_rows_);
   }

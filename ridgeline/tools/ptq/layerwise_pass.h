@@ -37,7 +37,15 @@ class LayerwisePass {
   enum class Output { kKeep, kDrop };
   /// Runs a layer over all windows. `observer`, or null, sees its products. kKeep: what comes out
   /// is the next layer's input; kDrop: the layer's input stays, to run it again.
-  Status run(int layer, const Replacements& replacements, LinearObserver* observer, Output output);
+  /// `after`, or none, is given what comes out, batch by batch, where the streams' rows are.
+  using After = std::function<Status(std::int64_t first_row, Matrix out)>;
+  Status run(int layer, const Replacements& replacements, LinearObserver* observer, Output output,
+             const After& after = {});
+  /// Rows of the residual streams: what comes into the next layer.
+  Matrix rows(std::int64_t first, std::int64_t count) {
+    return {x_.data() + first * config_.hidden_size, count, config_.hidden_size,
+            config_.hidden_size};
+  }
   /// The rows as the head gets them, some at a time.
   Status finish(const std::function<Status(Matrix rows)>& sink);
 

@@ -115,18 +115,34 @@ void LinearAlgebra::transpose(Matrix x, float* out) {
   });
 }
 
+Result<Matrix> LinearAlgebra::transposed(Matrix x, Buffer& storage) {
+  const auto bytes = static_cast<std::size_t>(x.rows * x.cols) * sizeof(float);
+  if (storage.size() < bytes) {
+    RIDGELINE_TRY(storage, Buffer::allocate(bytes, "transposed activations"));
+  }
+  auto* data = reinterpret_cast<float*>(storage.data());
+  transpose(x, data);
+  return Matrix{data, x.cols, x.rows, x.rows};
+}
+
+Status LinearAlgebra::add_cross_products(Matrix r, Matrix x, Matrix c) {
+  RIDGELINE_CHECK(r.rows == x.rows && r.cols == c.rows && x.cols == c.cols);
+  for (std::int64_t row = 0; row < x.rows; row += kChunkRows) {
+    const std::int64_t rows = std::min(kChunkRows, x.rows - row);
+    RIDGELINE_TRY(const Matrix inputs, transposed(x.slice_rows(row, rows), transposed_));
+    RIDGELINE_TRY(const Matrix outputs, transposed(r.slice_rows(row, rows), transposed_outputs_));
+    RIDGELINE_TRY_STATUS(pack(inputs, packed_chunk_));
+    add_product(outputs, packed_chunk_, 1.0F, c);
+  }
+  return {};
+}
+
 Status LinearAlgebra::add_outer_products(Matrix x, Hessian& h) {
   const std::int64_t n = h.cols();
   RIDGELINE_CHECK(x.cols == n);
   for (std::int64_t row = 0; row < x.rows; row += kChunkRows) {
     const Matrix chunk = x.slice_rows(row, std::min(kChunkRows, x.rows - row));
-    const auto bytes = static_cast<std::size_t>(n * chunk.rows) * sizeof(float);
-    if (transposed_.size() < bytes) {
-      RIDGELINE_TRY(transposed_, Buffer::allocate(bytes, "transposed activations"));
-    }
-    auto* xt = reinterpret_cast<float*>(transposed_.data());
-    transpose(chunk, xt);
-    const Matrix inputs{xt, n, chunk.rows, chunk.rows};
+    RIDGELINE_TRY(const Matrix inputs, transposed(chunk, transposed_));
     RIDGELINE_TRY_STATUS(pack(inputs, packed_chunk_));
     for (std::int64_t begin = 0; begin < n; begin += kBlockRows) {
       const std::int64_t rows = std::min(kBlockRows, n - begin);

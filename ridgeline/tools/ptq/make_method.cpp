@@ -102,8 +102,12 @@ Result<std::unique_ptr<Method>> make_method(const MethodOptions& options,
       RIDGELINE_TRY(auto algebra, LinearAlgebra::create(options.calibration.threads,
                                                         inputs.calibration->backend.pin));
       RIDGELINE_TRY(auto pass, start_pass(inputs, /*with_progress=*/false));
-      return GptqMethod::make(inputs.model, inputs.plan, std::move(pass), std::move(algebra),
-                              {options.gptq, inputs.progress});
+      std::unique_ptr<LayerwisePass> reference;
+      if (options.gptq.compensation > 0) {
+        RIDGELINE_TRY(reference, start_pass(inputs, /*with_progress=*/false));
+      }
+      return GptqMethod::make(inputs.model, inputs.plan, std::move(pass), std::move(reference),
+                              std::move(algebra), {options.gptq, inputs.progress});
     }
   }
   return std::make_unique<PlainMethod>(inputs.model, inputs.threads);

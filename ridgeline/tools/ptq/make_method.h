@@ -22,9 +22,9 @@ Result<MethodKind> method_kind(std::string_view name);
 
 struct MethodOptions {
   MethodKind kind = MethodKind::kNearest;
-  std::string imatrix;              ///< path of an importance matrix
+  std::string imatrix;               ///< path of an importance matrix
   CalibrationOptions calibration{};  ///< no text: none
-  std::string save_imatrix;         ///< path: what calibration measured is written there
+  std::string save_imatrix;          ///< path: what calibration measured is written there
   GptqOptions gptq{};
 };
 
