@@ -299,7 +299,8 @@ class Exporter {
     data_.kind = Kind::kWordPiece;
     for (std::size_t i = 0; i < data_.tokens.size(); ++i) {
       std::string& token = data_.tokens[i];
-      if (data_.types[i] == Type::kControl || data_.types[i] == Type::kUnused) continue;
+      // The others are found in the text as they are written.
+      if (data_.types[i] != Type::kNormal) continue;
       if (token.starts_with(prefix))
         token.erase(0, prefix.size());
       else
