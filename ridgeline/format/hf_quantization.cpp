@@ -60,13 +60,15 @@ Status expect_four_bits(const Keys& keys) {
 
 Status read_group_size(const Keys& keys, HfQuantization& out) {
   const json* size = keys.find("group_size", "q_group_size");
-  // Unsigned ones are compared as such: the greatest would be -1.
-  if (size != nullptr && size->is_number_integer() && !size->is_number_unsigned() && *size == -1)
-    return {};
-  if (size == nullptr || !size->is_number_unsigned() || *size < 1U ||
-      size->get<std::uint64_t>() > kGroupSizeMax)
+  std::int64_t value = 0;
+  if (size != nullptr && size->is_number_unsigned())  // beyond 2^63 it would be negative
+    value = static_cast<std::int64_t>(std::min(size->get<std::uint64_t>(), kGroupSizeMax + 1));
+  else if (size != nullptr && size->is_number_integer())
+    value = size->get<std::int64_t>();
+  if (value == -1) return {};
+  if (value < 1 || value > static_cast<std::int64_t>(kGroupSizeMax))
     return keys.refuse("group_size", size, "-1 or 1 to 2^20");
-  out.group_size = size->get<std::int64_t>();
+  out.group_size = value;
   return {};
 }
 

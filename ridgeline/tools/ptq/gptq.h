@@ -20,8 +20,8 @@ struct GptqOptions {
   /// Times that scales, and then levels, are chosen again, each given all others.
   int refinements = 3;
   /// How much of what the residual stream has lost, against the original model's, a layer's last
-  /// matrix is asked to make up for; 0: nothing, which saves half of the passes.
-  double compensation = 0.5;
+  /// matrix is asked to make up for (0.5 was best); 0: nothing, which saves half of the passes.
+  double compensation = 0;
   /// Inputs that stay together: a multiple of the block of every type that will be asked for.
   int block_elements = 256;
 };
