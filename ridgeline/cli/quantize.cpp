@@ -89,9 +89,10 @@ void print_summary(const ptq::QuantizeReport& report) {
   const DivergenceResult& d = *report.divergence;
   fmt::print("on {} ({} tokens): perplexity {:.4f}, before {:.4f}\n", report.eval_text,
              report.after->predicted_tokens, report.after->perplexity, report.before->perplexity);
-  fmt::print("KL(before || after): mean {:.6f} ± {:.6f}, 99 % {:.6f}, max {:.6f}; same top token "
-             "{:.2f} %\n",
-             d.kl_mean, d.kl_stderr, d.kl_p99, d.kl_max, 100 * d.top1);
+  fmt::print(
+      "KL(before || after): mean {:.6f} ± {:.6f}, 99 % {:.6f}, max {:.6f}; same top token "
+      "{:.2f} %\n",
+      d.kl_mean, d.kl_stderr, d.kl_p99, d.kl_max, 100 * d.top1);
 }
 
 void print_plan(const ptq::QuantizePlan& plan, bool json) {
@@ -201,9 +202,10 @@ void add_quantize(CLI::App& program, Action& action) {
   auto* size = command->add_option("--target-size", arguments->target_size,
                                    "instead of a type: a file of at most this size, as 2.5G; "
                                    "types by what --calibration shows each tensor to cost");
-  auto* bits = command->add_option("--target-bpw", options.target_bits,
-                                   "the same by bits per weight, as 4.25")
-                   ->check(CLI::Range(1.0, 16.0));
+  auto* bits =
+      command
+          ->add_option("--target-bpw", options.target_bits, "the same by bits per weight, as 4.25")
+          ->check(CLI::Range(1.0, 16.0));
   size->excludes(type)->excludes(bits);
   bits->excludes(type);
   command->add_option("--method", arguments->method,
@@ -224,6 +226,17 @@ void add_quantize(CLI::App& program, Action& action) {
       ->add_option("--damping", options.method.gptq.damping,
                    "of GPTQ: share of the Hessian's mean diagonal that is added to it")
       ->check(CLI::Range(1e-6, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option("--refinements", options.method.gptq.refinements,
+                   "of GPTQ: times that scales and levels are chosen again")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command
+      ->add_option("--compensation", options.method.gptq.compensation,
+                   "of GPTQ: share of what the residual stream has lost that ffn_down makes up "
+                   "for; anything but 0 doubles the passes")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_flag("!--no-act-order", options.method.gptq.act_order,
                     "GPTQ goes through the inputs as they lie, not the most driven first");

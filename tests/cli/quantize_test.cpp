@@ -59,7 +59,7 @@ TEST_F(Quantize, WritesAModelThatRunsAndItsReport) {
   EXPECT_THAT(files(), testing::UnorderedElementsAre("in.gguf", "out.gguf", "out.gguf.report.json",
                                                      "out.gguf.report.html"));
   const json report = json::parse(read_file(path("out.gguf.report.json")));
-  EXPECT_EQ(report["type"], "Q4_K_M");
+  EXPECT_EQ(report["target"]["type"], "Q4_K_M");
   EXPECT_THAT(read_file(path("out.gguf.report.html")), HasSubstr("<html"));
   const Outcome run = ridgeline({"run", "-m", path("out.gguf"), "-p", "abc", "-n", "4"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
@@ -87,7 +87,7 @@ TEST_F(Quantize, ADryRunWritesNothing) {
 TEST_F(Quantize, AnswersWithOneObject) {
   const Outcome o = quantize({"--type", "Q8_0", "--json", "--no-report"});
   ASSERT_EQ(o.exit_code, 0) << o.err;
-  EXPECT_EQ(json::parse(o.out)["type"], "Q8_0");
+  EXPECT_EQ(json::parse(o.out)["target"]["type"], "Q8_0");
   EXPECT_THAT(files(), testing::UnorderedElementsAre("in.gguf", "out.gguf"));
 }
 

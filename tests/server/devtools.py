@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-TIMEOUT_SECONDS = 15
+TIMEOUT_SECONDS = 40
 
 
 def find_browser():

@@ -42,14 +42,14 @@ Status fit_to_size(QuantizePlan& plan, std::uint64_t tensor_bytes, Sensitivity& 
                              wide ? kWideProbe : kSmallProbe, matrix));
     auto& choice = choices.emplace_back();
     for (const TypeCost& cost : costs.back()) choice.push_back({cost.bytes, cost.loss});
-    if (progress)
-      progress(static_cast<double>(costs.size()) / static_cast<double>(tensors.size()));
+    if (progress) progress(static_cast<double>(costs.size()) / static_cast<double>(tensors.size()));
   }
 
   if (tensor_bytes < fixed_bytes)
-    return fail(fmt::format("a file of {} bytes of tensors: those that keep their type take {} "
-                            "already",
-                            tensor_bytes, fixed_bytes));
+    return fail(
+        fmt::format("a file of {} bytes of tensors: those that keep their type take {} "
+                    "already",
+                    tensor_bytes, fixed_bytes));
   RIDGELINE_TRY(const Allocation allocation, allocate_bits(choices, tensor_bytes - fixed_bytes));
   for (std::size_t i = 0; i < tensors.size(); ++i)
     tensors[i]->type = costs[i][allocation.chosen[i]].type;

@@ -13,10 +13,10 @@
 #include "ridgeline/platform/mapped_file.h"
 #include "ridgeline/platform/topology.h"
 #include "ridgeline/tools/eval.h"
-#include "ridgeline/tools/ptq/fit_to_size.h"
-#include "ridgeline/tools/ptq/sensitivity.h"
 #include "ridgeline/tools/load/text_file.h"
+#include "ridgeline/tools/ptq/fit_to_size.h"
 #include "ridgeline/tools/ptq/gguf_metadata.h"
+#include "ridgeline/tools/ptq/sensitivity.h"
 
 namespace ridgeline::ptq {
 namespace {
@@ -38,7 +38,8 @@ Status check_target(const Checkpoint& model, const std::string& target) {
   return {};
 }
 
-// Of a job's time, about: choosing types, where that is asked for; writing, before measuring; calibration, before rounding by weights.
+// Of a job's time, about: choosing types, where that is asked for; writing, before measuring;
+// calibration, before rounding by weights.
 constexpr double kTypesChosen = 0.5, kImportanceFound = 0.2;
 constexpr double kWritten = 0.9, kPrepared = 0.8;
 /// Of the calibration's text, where there is no other.
@@ -74,8 +75,9 @@ Result<QuantizeJob> QuantizeJob::open(QuantizeOptions options) {
   RIDGELINE_TRY(job.plan_, QuantizePlan::make(*job.model_, o.types, o.requantize));
   RIDGELINE_TRY_STATUS(check(o.method));
   if (job.fits_to_size() && o.method.calibration.text.empty())
-    return fail("a size to fit into: which tensors matter is measured on a text; expected "
-                "--calibration TEXT");
+    return fail(
+        "a size to fit into: which tensors matter is measured on a text; expected "
+        "--calibration TEXT");
   if (is_folder) {
     RIDGELINE_TRY(job.described_, export_folder(*job.model_, o.source));
   } else {
@@ -102,7 +104,8 @@ Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
     RIDGELINE_TRY_STATUS(choose_types(part_of(control, 0.0, chosen), threads));
   }
   const bool measures = !options_.eval_text.empty() || calibration_;
-  RIDGELINE_TRY(QuantizeReport report, write(part_of(control, chosen, measures ? kWritten : 1.0), threads));
+  RIDGELINE_TRY(QuantizeReport report,
+                write(part_of(control, chosen, measures ? kWritten : 1.0), threads));
   if (measures) RIDGELINE_TRY_STATUS(measure(part_of(control, kWritten, 1.0), report));
   return report;
 }
@@ -128,17 +131,18 @@ Result<std::uint64_t> QuantizeJob::tensor_budget() const {
   const std::uint64_t header = fs::file_size(path, error) + plan_.tensors().size() * kInfoBytesMax;
   fs::remove(path, error);
   if (options_.target_bytes <= header)
-    return fail(fmt::format("--target-size of {} bytes: the vocabulary and other metadata alone "
-                            "take {}",
-                            options_.target_bytes, header));
+    return fail(
+        fmt::format("--target-size of {} bytes: the vocabulary and other metadata alone "
+                    "take {}",
+                    options_.target_bytes, header));
   return options_.target_bytes - header;
 }
 
 Status QuantizeJob::choose_types(const ConvertControl& control, ThreadPool& threads) {
   RIDGELINE_TRY(const std::uint64_t budget, tensor_budget());
-  RIDGELINE_TRY(importance_,
-                find_importance(options_.method,
-                                inputs(part_of(control, 0.0, kImportanceFound), threads)));
+  RIDGELINE_TRY(
+      importance_,
+      find_importance(options_.method, inputs(part_of(control, 0.0, kImportanceFound), threads)));
   std::vector<std::vector<TokenId>> windows;
   std::size_t tokens = 0;
   for (const auto& window : calibration_->windows) {
@@ -166,8 +170,8 @@ Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control, ThreadP
   ConvertControl of_convert = part_of(control, prepared, 1.0);
   if (is_gptq) of_convert.progress = nullptr;
   QuantizeReport report;
-  RIDGELINE_TRY(report.tensors, convert(*model_, plan_, metadata, options_.target, *method, threads,
-                                        of_convert));
+  RIDGELINE_TRY(report.tensors,
+                convert(*model_, plan_, metadata, options_.target, *method, threads, of_convert));
   for (std::string& note : method->notes()) notes_.push_back(std::move(note));
   report.source = options_.source;
   report.target = options_.target;
@@ -217,10 +221,11 @@ Status QuantizeJob::measure(const ConvertControl& control, QuantizeReport& repor
   options.backend.threads = options_.threads;
   for (const EvalWindow& w : windows)
     options.context = std::max(options.context, static_cast<std::int64_t>(w.tokens.size()));
-  RIDGELINE_TRY(const auto model, Engine::load(options_.target, options));
-  // The original as exactly as it can be computed.
+  // Both as exactly as they can be computed: what is measured is the file. `eval` says what it
+  // costs to round activations beside it.
   options.kv_type = DType::kF32;
   options.backend.activations = ActivationPrecision::kExact;
+  RIDGELINE_TRY(const auto model, Engine::load(options_.target, options));
   RIDGELINE_TRY(const auto original, Engine::load(options_.source, options));
   RIDGELINE_TRY(const ComparedEval compared,
                 evaluate_against(*original, *model, windows, control.progress));
@@ -244,9 +249,10 @@ Result<std::vector<EvalWindow>> QuantizeJob::windows_to_measure(const ModelFile&
                          : options_.method.calibration.text + ", parts not used for calibration";
   auto& from = calibration_->unused.empty() ? calibration_->windows : calibration_->unused;
   if (calibration_->unused.empty())
-    notes_.push_back(fmt::format("{}: the new file was measured on the text that it was calibrated "
-                                 "with; --eval TEXT takes another",
-                                 options_.method.calibration.text));
+    notes_.push_back(
+        fmt::format("{}: the new file was measured on the text that it was calibrated "
+                    "with; --eval TEXT takes another",
+                    options_.method.calibration.text));
   const std::size_t count = std::min(kWindowsMeasured, from.size());
   std::vector<EvalWindow> windows;
   for (std::size_t i = 0; i < count; ++i) {

@@ -49,8 +49,8 @@ class Sensitivity {
   Batch batch_;
   std::vector<std::unique_ptr<Model>> layers_;  ///< one each
   std::unique_ptr<Model> ends_;
-  std::vector<std::vector<float>> before_;    ///< [layers] the stream before each
-  std::vector<float> log_probabilities_;      ///< [scored positions][vocab_size], of the model
+  std::vector<std::vector<float>> before_;  ///< [layers] the stream before each
+  std::vector<float> log_probabilities_;    ///< [scored positions][vocab_size], of the model
 };
 
 /// What a type of a tensor would cost.

@@ -21,9 +21,16 @@ Status WeightedMethod::quantize(const PlannedTensor& tensor, const Append& appen
   const ImportanceMatrix::Entry* entry = importance_.find(source.name);
   const bool may_be_absent = source.name == "token_embd.weight" || source.name == "output.weight";
   if (entry == nullptr && may_be_absent) {
-    notes_.push_back(
-        fmt::format("{} was rounded to nearest: {} has no entry for it", source.name, path_));
-    return plain_.quantize(tensor, append, quality);
+    notes_.push_back(fmt::format("{} was rounded with all errors alike: {} has no entry for it",
+                                 source.name, path_));
+    return rows_.convert(
+        tensor,
+        [&](std::int64_t, std::int64_t count, const float* x, std::byte* out) {
+          const std::size_t stride = row_bytes(tensor.type, cols);
+          for (std::int64_t row = 0; row < count; ++row, x += cols, out += stride)
+            encode_weighted(tensor.type, x, nullptr, cols, out);
+        },
+        append, quality);
   }
   if (entry == nullptr)
     return fail(

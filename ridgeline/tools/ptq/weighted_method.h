@@ -24,7 +24,8 @@ class WeightedMethod final : public Method {
 
   std::string_view name() const override { return "importance"; }
   /// Error: the matrix has no entry for the tensor, or one of another width. The embedding and
-  /// the head, which such files often leave out, are then rounded to nearest, with a note.
+  /// the head, which such files often leave out, are then rounded with all errors alike, with a
+  /// note.
   Status quantize(const PlannedTensor& tensor, const Append& append,
                   TensorQuality& quality) override;
   std::vector<std::string> notes() const override { return notes_; }
