@@ -242,6 +242,8 @@ void add_quantize(CLI::App& program, Action& action) {
                     "GPTQ goes through the inputs as they lie, not the most driven first");
   command->add_option("--save-imatrix", options.method.save_imatrix,
                       "file for the importance matrix that --calibration gives");
+  command->add_flag("!--no-eval", options.measures,
+                    "do not measure the new file on what --calibration left of its text");
   command->add_option("--eval", options.eval_text,
                       "text on which the new file is compared with the original");
   command

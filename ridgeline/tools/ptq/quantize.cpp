@@ -42,8 +42,8 @@ Status check_target(const Checkpoint& model, const std::string& target) {
 // calibration, before rounding by weights.
 constexpr double kTypesChosen = 0.5, kImportanceFound = 0.2;
 constexpr double kWritten = 0.9, kPrepared = 0.8;
-/// Of the calibration's text, where there is no other.
-constexpr std::size_t kWindowsMeasured = 32;
+/// Of the calibration's text, where there is no other: enough to see what a type costs.
+constexpr std::size_t kTokensMeasured = 8192;
 /// That every tensor is tried on alone.
 constexpr std::size_t kSensitivityTokens = 1024;
 /// Of a tensor in the header, with its name and padding.
@@ -97,15 +97,17 @@ std::vector<std::string> QuantizeJob::notes() const {
 }
 
 Result<QuantizeReport> QuantizeJob::run(const ConvertControl& control) {
+  const auto start = std::chrono::steady_clock::now();
   ThreadPool threads(options_.threads > 0 ? options_.threads : topology().default_threads());
   double chosen = 0.0;
   if (fits_to_size()) {
     chosen = kTypesChosen;
     RIDGELINE_TRY_STATUS(choose_types(part_of(control, 0.0, chosen), threads));
   }
-  const bool measures = !options_.eval_text.empty() || calibration_;
+  const bool measures = options_.measures && (!options_.eval_text.empty() || calibration_);
   RIDGELINE_TRY(QuantizeReport report,
                 write(part_of(control, chosen, measures ? kWritten : 1.0), threads));
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (measures) RIDGELINE_TRY_STATUS(measure(part_of(control, kWritten, 1.0), report));
   return report;
 }
@@ -160,7 +162,6 @@ Status QuantizeJob::choose_types(const ConvertControl& control, ThreadPool& thre
 }
 
 Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control, ThreadPool& threads) {
-  const auto start = std::chrono::steady_clock::now();
   const bool is_gptq = options_.method.kind == MethodKind::kGptq;
   const double prepared = is_gptq ? 1.0 : calibration_ && !importance_ ? kPrepared : 0.0;
   RIDGELINE_TRY(const std::unique_ptr<Method> method,
@@ -185,7 +186,6 @@ Result<QuantizeReport> QuantizeJob::write(const ConvertControl& control, ThreadP
   std::error_code error;
   report.target_bytes = fs::file_size(options_.target, error);
   report.bits_per_weight = plan_.bits_per_weight();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
 
@@ -253,7 +253,9 @@ Result<std::vector<EvalWindow>> QuantizeJob::windows_to_measure(const ModelFile&
         fmt::format("{}: the new file was measured on the text that it was calibrated "
                     "with; --eval TEXT takes another",
                     options_.method.calibration.text));
-  const std::size_t count = std::min(kWindowsMeasured, from.size());
+  const std::size_t context = static_cast<std::size_t>(options_.method.calibration.context);
+  const std::size_t count =
+      std::min(std::max<std::size_t>(1, kTokensMeasured / context), from.size());
   std::vector<EvalWindow> windows;
   for (std::size_t i = 0; i < count; ++i) {
     const auto& tokens = from[i * from.size() / count];

@@ -26,6 +26,7 @@ struct QuantizeOptions {
   MethodOptions method;
   /// Text to measure the new file with; "": what calibration left of its own, if there was one.
   std::string eval_text;
+  bool measures = true;  ///< false: neither
   int threads = 0;  ///< 0: one for each core
 };
 
