@@ -18,7 +18,7 @@ struct GptqOptions {
   /// their scales are fitted to what earlier errors made of the weights.
   bool act_order = true;
   /// Times that scales, and then levels, are chosen again, each given all others.
-  int refinements = 3;
+  int refinements = 1;
   /// How much of what the residual stream has lost, against the original model's, a layer's last
   /// matrix is asked to make up for (0.5 was best); 0: nothing, which saves half of the passes.
   double compensation = 0;
