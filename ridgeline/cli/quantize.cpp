@@ -22,6 +22,7 @@ struct QuantizeArguments {
   std::string source, method, report, target_size;
   std::vector<std::string> tensor_types;  ///< PATTERN=TYPE
   ptq::QuantizeOptions options;
+  std::vector<const CLI::Option*> of_gptq;  ///< what only that method reads
   bool no_report = false, dry_run = false, json = false;
 };
 
@@ -149,6 +150,12 @@ Result<ptq::QuantizeOptions> read_options(const QuantizeArguments& arguments) {
   const bool fits = options.target_bytes > 0 || options.target_bits > 0;
   if (options.types.type.empty() && !fits)
     return fail("what is wanted? expected --type TYPE, --target-size SIZE or --target-bpw BITS");
+  if (fits && arguments.dry_run)
+    return fail(
+        "--dry-run: which types fit the size is measured, not known before; expected --type");
+  for (const CLI::Option* option : arguments.of_gptq)
+    if (option->count() > 0 && options.method.kind != ptq::MethodKind::kGptq)
+      return fail(fmt::format("{}: only --method gptq has a use for it", option->get_name()));
   if (fits) options.types.type = "Q8_0";  // of what may be rounded at all
   for (const std::string& text : arguments.tensor_types) {
     const std::size_t equals = text.rfind('=');
@@ -222,24 +229,28 @@ void add_quantize(CLI::App& program, Action& action) {
                    "of that text so many tokens, in even steps; 0: all of it")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
-  command
-      ->add_option("--damping", options.method.gptq.damping,
-                   "of GPTQ: share of the Hessian's mean diagonal that is added to it")
-      ->check(CLI::Range(1e-6, 1.0))
-      ->capture_default_str();
-  command
-      ->add_option("--refinements", options.method.gptq.refinements,
-                   "of GPTQ: times that scales and levels are chosen again")
-      ->check(CLI::Range(0, 100))
-      ->capture_default_str();
-  command
-      ->add_option("--compensation", options.method.gptq.compensation,
-                   "of GPTQ: share of what the residual stream has lost that ffn_down makes up "
-                   "for; anything but 0 doubles the passes")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_flag("!--no-act-order", options.method.gptq.act_order,
-                    "GPTQ goes through the inputs as they lie, not the most driven first");
+  auto* damping =
+      command
+          ->add_option("--damping", options.method.gptq.damping,
+                       "of GPTQ: share of the Hessian's mean diagonal that is added to it")
+          ->check(CLI::Range(1e-6, 1.0))
+          ->capture_default_str();
+  auto* refinements = command
+                          ->add_option("--refinements", options.method.gptq.refinements,
+                                       "of GPTQ: times that scales and levels are chosen again")
+                          ->check(CLI::Range(0, 100))
+                          ->capture_default_str();
+  auto* compensation =
+      command
+          ->add_option("--compensation", options.method.gptq.compensation,
+                       "of GPTQ: share of what the residual stream has lost that ffn_down makes up "
+                       "for; anything but 0 doubles the passes")
+          ->check(CLI::Range(0.0, 1.0))
+          ->capture_default_str();
+  auto* order =
+      command->add_flag("!--no-act-order", options.method.gptq.act_order,
+                        "GPTQ goes through the inputs as they lie, not the most driven first");
+  arguments->of_gptq = {damping, refinements, compensation, order};
   command->add_option("--save-imatrix", options.method.save_imatrix,
                       "file for the importance matrix that --calibration gives");
   command->add_flag("!--no-eval", options.measures,

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -89,6 +90,46 @@ TEST_F(Quantize, AnswersWithOneObject) {
   ASSERT_EQ(o.exit_code, 0) << o.err;
   EXPECT_EQ(json::parse(o.out)["target"]["type"], "Q8_0");
   EXPECT_THAT(files(), testing::UnorderedElementsAre("in.gguf", "out.gguf"));
+}
+
+/// A text long enough to calibrate and to measure with.
+void write_text(const std::string& path) {
+  std::ofstream file(path);
+  for (int i = 0; i < 600; ++i) file << "word " << i * i << " and ";
+}
+
+TEST_F(Quantize, GptqLearnsFromATextAndIsMeasured) {
+  write_text(path("text.txt"));
+  const auto loss = [&](std::vector<std::string> method) {
+    for (const char* more :
+         {"--type", "Q4_0", "-c", "64", "--calibration-tokens", "1024", "--json", "--calibration"})
+      method.push_back(more);
+    method.push_back(path("text.txt"));
+    const Outcome o = quantize(method);
+    EXPECT_EQ(o.exit_code, 0) << o.err;
+    return json::parse(o.out)["eval"]["kl"]["mean"].get<double>();
+  };
+  const double nearest = loss({"--method", "nearest"}), gptq = loss({"--method", "gptq"});
+  const double compensated = loss({"--method", "gptq", "--compensation", "0.5"});
+  EXPECT_GT(gptq, 0);
+  EXPECT_LT(gptq, nearest);
+  EXPECT_LT(compensated, nearest);
+  EXPECT_NE(compensated, gptq);
+}
+
+TEST_F(Quantize, FitsASize) {
+  write_text(path("text.txt"));
+  const Outcome o =
+      quantize({"--target-bpw", "4.6", "-c", "64", "--calibration-tokens", "512", "--save-imatrix",
+                path("matrix.gguf"), "--json", "--no-eval", "--calibration", path("text.txt")});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  const double bits = json::parse(o.out)["target"]["bits_per_weight"];
+  EXPECT_LE(bits, 4.6);
+  EXPECT_GT(bits, 4.2);
+  EXPECT_TRUE(fs::exists(path("matrix.gguf")));
+  expect_error(quantize({"--target-bpw", "1", "--calibration", path("text.txt"), "-c", "64"}), "");
+  expect_error(quantize({"--target-bpw", "4", "--dry-run"}), "--dry-run: which types fit");
+  expect_error(quantize({"--type", "Q4_0", "--refinements", "2"}), "only --method gptq has a use");
 }
 
 TEST_F(Quantize, Refuses) {

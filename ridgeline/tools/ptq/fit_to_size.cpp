@@ -21,7 +21,8 @@ constexpr DType kSmallProbe = DType::kIQ4_NL;
 }  // namespace
 
 Status fit_to_size(QuantizePlan& plan, std::uint64_t tensor_bytes, Sensitivity& sensitivity,
-                   const ImportanceMatrix& matrix, const std::function<void(double)>& progress) {
+                   const ImportanceMatrix& matrix, const std::function<void(double)>& progress,
+                   const std::atomic<bool>* stop) {
   std::vector<PlannedTensor*> tensors;
   std::uint64_t fixed_bytes = 0;
   for (PlannedTensor& t : plan.tensors()) {
@@ -35,6 +36,7 @@ Status fit_to_size(QuantizePlan& plan, std::uint64_t tensor_bytes, Sensitivity& 
   std::vector<std::vector<AllocationChoice>> choices;
   std::vector<std::vector<TypeCost>> costs;
   for (const PlannedTensor* t : tensors) {
+    if (stop != nullptr && stop->load()) return fail("the choice of types was interrupted");
     const bool wide = t->source->cols() % info(kWideProbe).block_elements == 0;
     RIDGELINE_TRY(costs.emplace_back(),
                   type_costs(sensitivity, *t->source,

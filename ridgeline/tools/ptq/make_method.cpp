@@ -81,6 +81,10 @@ Result<ImportanceMatrix> find_importance(const MethodOptions& options, const Met
 Result<std::unique_ptr<Method>> make_method(const MethodOptions& options,
                                             const MethodInputs& inputs) {
   RIDGELINE_TRY_STATUS(check(options));
+  const bool saves = !options.save_imatrix.empty() && inputs.importance == nullptr;
+  if (saves && options.kind != MethodKind::kImportance) {
+    RIDGELINE_TRY(const ImportanceMatrix saved, find_importance(options, inputs));
+  }
   switch (options.kind) {
     case MethodKind::kNearest:
       break;
@@ -96,9 +100,6 @@ Result<std::unique_ptr<Method>> make_method(const MethodOptions& options,
           options.imatrix.empty() ? options.calibration.text : options.imatrix);
     }
     case MethodKind::kGptq: {
-      if (!options.save_imatrix.empty() && inputs.importance == nullptr) {
-        RIDGELINE_TRY(const ImportanceMatrix saved, find_importance(options, inputs));
-      }
       RIDGELINE_TRY(auto algebra, LinearAlgebra::create(options.calibration.threads,
                                                         inputs.calibration->backend.pin));
       RIDGELINE_TRY(auto pass, start_pass(inputs, /*with_progress=*/false));

@@ -156,7 +156,7 @@ Status QuantizeJob::choose_types(const ConvertControl& control, ThreadPool& thre
                 Sensitivity::measure_from(*model_, calibration_->config, std::move(windows),
                                           calibration_->backend));
   RIDGELINE_TRY_STATUS(fit_to_size(plan_, budget, *sensitivity, *importance_,
-                                   part_of(control, kImportanceFound, 1.0).progress));
+                                   part_of(control, kImportanceFound, 1.0).progress, control.stop));
   plan_.rename(fmt::format("{:.2f} bits", plan_.bits_per_weight()));
   return {};
 }

@@ -27,7 +27,7 @@ struct QuantizeOptions {
   /// Text to measure the new file with; "": what calibration left of its own, if there was one.
   std::string eval_text;
   bool measures = true;  ///< false: neither
-  int threads = 0;  ///< 0: one for each core
+  int threads = 0;       ///< 0: one for each core
 };
 
 /// `ridgeline quantize`: a model opened, its types chosen, and then written.
