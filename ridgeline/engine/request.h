@@ -41,6 +41,13 @@ struct Request {
   /// none comes from the prefix cache.
   std::optional<int> prompt_logprobs;
   std::shared_ptr<const Grammar> grammar;  ///< what the text must match; null: anything
+  /// Whether drafts may be checked, where the engine has drafters.
+  bool speculate = true;
+  /// What the caller expects as output (the API's predicted outputs): looked into for drafts.
+  std::vector<TokenId> prediction;
+  /// The output, for measurements: everything is computed and sampled, then position i says
+  /// script[i]; behind it, what was sampled. Empty: the model decides.
+  std::vector<TokenId> script;
   /// The prompt's embedding is wanted and no text.
   std::optional<EmbedOptions> embed;
 
