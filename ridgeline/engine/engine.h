@@ -19,6 +19,7 @@
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
 #include "ridgeline/engine/sequence.h"
+#include "ridgeline/engine/speculation/speculation_options.h"
 #include "ridgeline/model/generation_defaults.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/ops/backend.h"
@@ -42,6 +43,7 @@ struct EngineOptions {
   double prefill_share = 0.4;       ///< StepBudget::prefill_share; with a queue up to twice that
   bool measure_cost = false;        ///< at load, so that steps are budgeted by time
   bool embeds = false;              ///< embed() is what is wanted, so that an encoder will do
+  SpeculationOptions speculation{};
   std::optional<DType> quantize{};  ///< ModelFile::Options
   RopeOverride rope{};              ///< likewise
   PackedCacheOptions packed_cache{};
@@ -123,7 +125,8 @@ class Engine {
   };
 
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
-  void measure_cost();
+  /// `checks`: steps that check drafts are to be predicted, too.
+  void measure_cost(bool checks);
   /// Ends what is past its time.
   void expire(Clock::time_point now, std::vector<TokenEvent>& events);
 
