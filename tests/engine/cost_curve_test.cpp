@@ -99,7 +99,7 @@ TEST(CostCurve, AFirstStepAtABadMomentIsSoonForgotten) {
   EXPECT_NEAR(rows_seconds(cost, 1), 1.0, 0.1);
 }
 
-// Neighbours take half of the machine: all knots follow within a dozen steps that show one of
+// Neighbours take half of the machine: all knots follow within twenty steps that show one of
 // them, and their ratio is left as it was.
 TEST(CostCurve, TheWholeCurveFollowsTheMachine) {
   CostCurve cost;
@@ -107,10 +107,10 @@ TEST(CostCurve, TheWholeCurveFollowsTheMachine) {
     cost.set(rows, 1.0 + 0.1 * static_cast<double>(rows));
   for (int i = 0; i < 500; ++i) cost.observe({1, 0}, 1.1);
   const double ratio = rows_seconds(cost, 8) / rows_seconds(cost, 1);
-  for (int i = 0; i < 15; ++i) cost.observe({1, 0}, 2.2);
+  for (int i = 0; i < 20; ++i) cost.observe({1, 0}, 2.2);
   EXPECT_NEAR(rows_seconds(cost, 1), 2.2, 0.1);
   EXPECT_NEAR(rows_seconds(cost, 8), 3.6, 0.4);
-  for (int i = 0; i < 15; ++i) cost.observe({1, 0}, 1.1);
+  for (int i = 0; i < 20; ++i) cost.observe({1, 0}, 1.1);
   EXPECT_NEAR(rows_seconds(cost, 8) / rows_seconds(cost, 1), ratio, 0.01 * ratio);
 }
 
