@@ -130,7 +130,8 @@ class Engine {
   struct WantedRow {
     Sequence* sequence;
     std::int64_t position;
-    int drafted = 0;  ///< how many drafted tokens are before the one that it predicts
+    int drafted = 0;        ///< how many drafted tokens are before the one that it predicts
+    bool followed = false;  ///< by one more, which the step checks
   };
 
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
@@ -151,11 +152,12 @@ class Engine {
   void use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events);
   void finish_embedding(Sequence& sequence, std::vector<TokenEvent>& events);
   void start_masks(const ScheduledStep& step);
-  void sample(Sequence& sequence, std::span<float> logits, int drafted,
-              std::vector<TokenEvent>& events);
-  void sample_one(Sequence& sequence, std::span<float> logits, int drafted,
+  void sample(const WantedRow& row, std::span<float> logits, std::vector<TokenEvent>& events);
+  void sample_one(Sequence& sequence, const WantedRow& row, std::span<float> logits,
                   std::vector<TokenEvent>& events);
-  Result<TokenId> draw(const Sequence& sequence, std::span<float> logits, int drafted);
+  Result<TokenId> draw(const Sequence& sequence, const WantedRow& row, std::span<float> logits);
+  Result<TokenId> draw_by_rejection(const Sequence& sequence, const WantedRow& row,
+                                    const SampleRequest& wanted);
   void accept(Sequence& sequence, TokenId token, TokenEvent& event);
   /// Appends the event, and to a request's last one its summary.
   void emit(Sequence& sequence, TokenEvent event, std::vector<TokenEvent>& events);
@@ -190,6 +192,7 @@ class Engine {
   std::vector<WantedRow> wanted_;
   Buffer logits_;  ///< [logit_rows_][vocab_size]; pages that no row needs are never touched
   std::int64_t logit_rows_ = 0;
+  std::vector<TokenProbability> probabilities_;  ///< of the rejection rule
   std::vector<float> model_logits_;  ///< [vocab_size], where log-probabilities are wanted
   std::vector<float> hidden_;
   StepReport report_;

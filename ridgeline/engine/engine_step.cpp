@@ -8,7 +8,9 @@
 #include "ridgeline/base/check.h"
 #include "ridgeline/engine/engine.h"
 #include "ridgeline/engine/logprobs.h"
+#include "ridgeline/engine/random.h"
 #include "ridgeline/engine/sequence_output.h"
+#include "ridgeline/engine/speculation/rejection.h"
 
 namespace ridgeline {
 namespace {
@@ -134,7 +136,8 @@ void Engine::build_batch(const ScheduledStep& step) {
                              s.num_computed_tokens, s.blocks.tables()});
     const auto [from, to] = wanted_positions(run);
     for (std::int64_t p = from; p < to + run.drafted; ++p) {
-      wanted_.push_back({run.sequence, p, static_cast<int>(std::max<std::int64_t>(0, p - to + 1))});
+      const auto drafted = static_cast<int>(std::max<std::int64_t>(0, p - to + 1));
+      wanted_.push_back({run.sequence, p, drafted, drafted < run.drafted && p >= to - 1});
       batch_.logit_rows.push_back(first_row + static_cast<std::int32_t>(p - s.num_computed_tokens));
     }
   }
@@ -184,7 +187,7 @@ void Engine::use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenE
     Sequence& s = *row.sequence;
     if (row.drafted > 0 && !agrees(row)) continue;
     if (row.position == s.total_tokens() - 1)
-      sample(s, values, row.drafted, events);
+      sample(row, values, events);
     else
       s.output->prompt_logprobs.push_back(
           token_logprobs(values, s.tokens[static_cast<std::size_t>(row.position + 1)],
@@ -201,8 +204,9 @@ bool Engine::agrees(const WantedRow& row) const {
 
 /// The next token, and at the end of the prompt those of the other choices, which go on with the
 /// same blocks.
-void Engine::sample(Sequence& s, std::span<float> values, int drafted,
+void Engine::sample(const WantedRow& row, std::span<float> values,
                     std::vector<TokenEvent>& events) {
+  Sequence& s = *row.sequence;
   std::vector<std::unique_ptr<Sequence>> others;
   const int choices = std::exchange(s.choices_to_come, 0);
   for (int i = 1; i <= choices; ++i) {
@@ -214,15 +218,15 @@ void Engine::sample(Sequence& s, std::span<float> values, int drafted,
   // The sampler changes its logits in place.
   const std::vector<float> model_logits =
       others.empty() ? std::vector<float>() : std::vector<float>(values.begin(), values.end());
-  sample_one(s, values, drafted, events);
+  sample_one(s, row, values, events);
   for (std::unique_ptr<Sequence>& other : others) {
     std::ranges::copy(model_logits, values.begin());
-    sample_one(*other, values, 0, events);
+    sample_one(*other, row, values, events);
     scheduler_->add_choice(std::move(other));
   }
 }
 
-void Engine::sample_one(Sequence& s, std::span<float> values, int drafted,
+void Engine::sample_one(Sequence& s, const WantedRow& row, std::span<float> values,
                         std::vector<TokenEvent>& events) {
   const Request& request = *s.output->request;
   TokenEvent event;
@@ -235,7 +239,7 @@ void Engine::sample_one(Sequence& s, std::span<float> values, int drafted,
   }
   // The sampler changes them in place.
   if (request.logprobs) model_logits_.assign(values.begin(), values.end());
-  const Result<TokenId> token = draw(s, values, drafted);
+  const Result<TokenId> token = draw(s, row, values);
   if (!token) {
     event.text = s.output->detokenizer.finish();
     event.finished = s.finished = FinishReason::kError;
@@ -255,22 +259,42 @@ void Engine::sample_one(Sequence& s, std::span<float> values, int drafted,
 }
 
 /// The sampler changes `values` in place.
-Result<TokenId> Engine::draw(const Sequence& s, std::span<float> values, int drafted) {
+Result<TokenId> Engine::draw(const Sequence& s, const WantedRow& row, std::span<float> values) {
   const SequenceOutput& output = *s.output;
   const Request& request = *output.request;
   if (output.matcher)
-    apply_mask(
-        drafted == 0 ? output.mask : output.draft_masks[static_cast<std::size_t>(drafted - 1)],
-        values);
+    apply_mask(row.drafted == 0 ? output.mask
+                                : output.draft_masks[static_cast<std::size_t>(row.drafted - 1)],
+               values);
   SampleRequest wanted;
   wanted.logits = values;
   wanted.history = s.tokens;
   const auto position = static_cast<std::size_t>(s.output_tokens());
   wanted.output_position = position;
   wanted.choice = static_cast<std::uint32_t>(s.choice);
-  Result<TokenId> token = sampler_->sample(request.params, wanted);
+  const bool rejection = row.followed && speculation_->options().rule == AcceptanceRule::kRejection;
+  Result<TokenId> token =
+      rejection ? draw_by_rejection(s, row, wanted) : sampler_->sample(request.params, wanted);
   if (token && position < request.script.size()) token = request.script[position];
   return token;
+}
+
+Result<TokenId> Engine::draw_by_rejection(const Sequence& s, const WantedRow& row,
+                                          const SampleRequest& wanted) {
+  const SamplingParams& params = s.output->request->params;
+  RIDGELINE_TRY_STATUS(sampler_->distribution(params, wanted, probabilities_));
+  const SequenceDrafts& drafts = *s.output->drafts;
+  const auto& distributions =
+      drafts.proposals[static_cast<std::size_t>(drafts.drafter)].distributions;
+  const auto at = static_cast<std::size_t>(row.drafted);
+  const auto uniform = [&](RandomUse use) {
+    return random_uniform(params.seed, wanted.output_position, wanted.choice, use);
+  };
+  return speculative_draw(probabilities_, s.draft[at],
+                          at < distributions.size()
+                              ? std::span<const TokenProbability>(distributions[at])
+                              : std::span<const TokenProbability>(),
+                          uniform(RandomUse::kAccept), uniform(RandomUse::kResidual));
 }
 
 /// Appends the token; what it says, and whether it is the last.

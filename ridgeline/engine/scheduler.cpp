@@ -196,7 +196,8 @@ void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) 
     if (rows < 0) rows = budget.prefill_rows(step.load, s.num_computed_tokens, queued);
   };
   const auto give = [&](Sequence& s, std::int64_t most) {
-    const std::int64_t count = chunk_of(s, std::min(rows, most));
+    const std::int64_t count =
+        chunk_of(s, std::min({rows, most, options_.batch_tokens - step.load.rows}));
     if (count == 0 || !take(s, count, step)) return;
     rows -= count;
   };
@@ -232,6 +233,7 @@ void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) 
       give(s, rows);
     }
   }
+  rows = std::min(rows, options_.batch_tokens - step.load.rows);
   if (rows > 0) extend_prompts(step, rows);
 }
 

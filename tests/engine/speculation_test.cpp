@@ -8,8 +8,10 @@
 
 #include <cmath>
 #include <map>
+#include <random>
 
 #include "ridgeline/engine/engine.h"
+#include "ridgeline/engine/speculation/rejection.h"
 #include "ridgeline/kernels/kernel_table.h"
 #include "tests/support/planted_drafter.h"
 #include "tests/support/random_model.h"
@@ -105,7 +107,9 @@ TEST_P(SpeculationIsa, EveryKvType) {
 
 TEST_P(SpeculationIsa, Int8AndExperts) {
   test::write_random_model(path_, {.dtype = DType::kF16, .outliers = 20});
-  expect_same_text({.backend = {.activations = ActivationPrecision::kLlmInt8}});
+  EngineOptions options;
+  options.backend.activations = ActivationPrecision::kLlmInt8;
+  expect_same_text(options);
   test::write_random_model(
       path_, {.architecture = "qwen3moe", .dtype = DType::kQ8_0, .ffn_size = 256, .experts = 9});
   expect_same_text({});
@@ -151,6 +155,148 @@ TEST_F(SpeculationTest, RequestsAreCounted) {
   engine->set_speculation(false);
   EXPECT_EQ(counts().drafted, 0u);
   EXPECT_FALSE(engine->stats().speculation.allowed);
+}
+
+// --- the rejection rule ---------------------------------------------------------------
+
+/// Chi-squared of counts against probabilities, cells of fewer than five expected put together,
+/// and the value that it exceeds once in about a million times (Wilson and Hilferty 1931).
+void expect_distribution(const std::vector<double>& counts, const std::vector<double>& expected) {
+  double chi_squared = 0, few = 0, few_expected = 0;
+  int cells = 0;
+  const auto add = [&](double count, double mean) {
+    chi_squared += (count - mean) * (count - mean) / mean;
+    ++cells;
+  };
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (expected[i] >= 5) {
+      add(counts[i], expected[i]);
+    } else {
+      few += counts[i];
+      few_expected += expected[i];
+    }
+  }
+  if (few_expected >= 5) add(few, few_expected);
+  ASSERT_GT(cells, 1);
+  const double freedom = cells - 1, part = 2 / (9 * freedom);
+  const double limit = freedom * std::pow(1 - part + 4.75 * std::sqrt(part), 3);
+  EXPECT_LT(chi_squared, limit) << cells << " cells";
+}
+
+TEST(SpeculativeDraw, HasTheModelsDistribution) {
+  std::mt19937 random(3);
+  std::uniform_real_distribution<double> uniform;
+  constexpr int kTokens = 7, kDraws = 40'000;
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    // The draft's is certain, nearly the model's, anything, or without tokens that the model has.
+    std::vector<TokenProbability> model, draft;
+    double model_sum = 0, draft_sum = 0;
+    for (TokenId t = 0; t < kTokens; ++t) {
+      const double p = std::exp(3 * uniform(random));
+      const double q = round % 4 == 1 ? p * (0.8 + 0.4 * uniform(random)) : uniform(random);
+      if (round % 4 != 3 || t % 2 == 0) model.push_back({t, static_cast<float>(p)}), model_sum += p;
+      if (round % 4 != 2 || t % 3 > 0) draft.push_back({t, static_cast<float>(q)}), draft_sum += q;
+    }
+    for (TokenProbability& t : model) t.probability /= static_cast<float>(model_sum);
+    for (TokenProbability& t : draft) t.probability /= static_cast<float>(draft_sum);
+    double overlap = 0;
+    std::vector<double> counts(kTokens), expected(kTokens);
+    int accepted = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      TokenId drafted = draft.back().token;
+      double rest = uniform(random);
+      for (const TokenProbability& t : draft)
+        if ((rest -= static_cast<double>(t.probability)) < 0) {
+          drafted = t.token;
+          break;
+        }
+      const bool certain = round % 4 == 0;
+      const TokenId token =
+          speculative_draw(model, drafted, certain ? std::span<TokenProbability>() : draft,
+                           uniform(random), uniform(random));
+      ++counts[static_cast<std::size_t>(token)];
+      accepted += token == drafted;
+    }
+    for (const TokenProbability& t : model) {
+      expected[static_cast<std::size_t>(t.token)] = kDraws * static_cast<double>(t.probability);
+      for (const TokenProbability& u : draft)
+        if (u.token == t.token)
+          overlap += static_cast<double>(std::min(t.probability, u.probability));
+    }
+    expect_distribution(counts, expected);
+    // Section 3.2: the sum of the lesser probabilities.
+    if (round % 4 != 0) {
+      EXPECT_NEAR(accepted / double{kDraws}, overlap, 0.02);
+    }
+  }
+}
+
+/// Draws from its own idea of what comes next, among a few tokens.
+class VagueDrafter : public Drafter {
+ public:
+  std::string_view name() const override { return "vague"; }
+  void draft(std::span<const DraftRequest> requests) override {
+    for (const DraftRequest& r : requests)
+      for (int i = 0; i < std::min(r.most, 3); ++i) {
+        std::vector<TokenProbability> from;
+        for (const TokenId t : allowed)
+          from.push_back({t, 1.0F / static_cast<float>(allowed.size())});
+        r.draft->tokens.push_back({from[random_() % from.size()].token, 0});
+        r.draft->distributions.push_back(std::move(from));
+      }
+  }
+  void finish(const DraftRequest&) override {}
+  std::size_t bytes() const override { return 0; }
+
+  std::vector<TokenId> allowed;  ///< ascending
+
+ private:
+  std::mt19937 random_{5};
+};
+
+// Texts of three tokens out of four each, by the rejection rule and without drafts: two samples
+// of one distribution.
+TEST_F(SpeculationTest, RejectionKeepsTheDistributionOfTexts) {
+  test::write_random_model(path_, {.dtype = DType::kQ8_0, .layers = 1, .ffn_size = 256});
+  const std::vector<TokenId> allowed{60, 80, 100, 120};
+  const auto sample = [&](EngineOptions options) {
+    options.max_sequences = 16;
+    auto engine = load(options);
+    std::map<RequestId, std::size_t> cell;
+    std::vector<double> counts(64);
+    constexpr int kTexts = 4000;
+    for (int i = 0; i < kTexts; ++i) {
+      Request r = request(static_cast<std::uint64_t>(i), 0.7, 3);
+      r.prompt.resize(3);
+      for (TokenId t : allowed) r.params.logit_bias.push_back({t, 30});
+      EXPECT_TRUE(engine->submit(r));
+    }
+    std::map<RequestId, std::size_t> so_far;
+    while (!engine->idle())
+      for (const TokenEvent& e : engine->step()) {
+        const auto which = std::ranges::find(allowed, *e.token) - allowed.begin();
+        so_far[e.request] = so_far[e.request] * 4 + static_cast<std::size_t>(which);
+        if (e.finished) ++counts[so_far[e.request]];
+      }
+    EXPECT_EQ(engine->stats().speculation.all.drafted > 1000, options.speculation.any());
+    return counts;
+  };
+  auto drafter = std::make_shared<VagueDrafter>();
+  drafter->allowed = allowed;
+  const std::vector<double> plain = sample({});
+  const std::vector<double> checked = sample({.speculation = {
+                                                  .rule = AcceptanceRule::kRejection,
+                                                  .fixed_length = 3,
+                                                  .more = {drafter},
+                                              }});
+  // Of two samples: each against the mean of both, at half of the deviation.
+  std::vector<double> mean(64);
+  for (std::size_t i = 0; i < 64; ++i) mean[i] = (plain[i] + checked[i]) / 2;
+  std::vector<double> far(64);
+  for (std::size_t i = 0; i < 64; ++i)
+    far[i] = mean[i] + (checked[i] - plain[i]) / 2 * std::sqrt(2.0);
+  expect_distribution(far, mean);
 }
 
 TEST_F(SpeculationTest, AScriptIsFollowed) {

@@ -25,7 +25,7 @@ struct SequenceDrafts {
   std::vector<Draft> proposals;  ///< [drafter], of this step
   std::vector<Shadow> shadows;   ///< [drafter]
   int drafter = -1;              ///< whose draft this step checks; -1: none
-  std::int64_t position = 0;     ///< of the first token that this step may say
+  std::int64_t position = 0;  ///< of the first token that this step says; 0: it generates nothing
   SpeculationCounts counts;
 };
 

@@ -8,9 +8,8 @@
 namespace ridgeline {
 namespace {
 
-bool takes_drafts(const Sequence& s) {
-  return s.uncomputed_tokens() == 1 && s.choices_to_come == 0 && !s.output->request->embed &&
-         s.output->request->speculate && s.total_tokens() + 1 < s.max_total_tokens;
+bool speculates(const Sequence& s) {
+  return s.choices_to_come == 0 && !s.output->request->embed && s.output->request->speculate;
 }
 
 DraftRequest request_for(const Sequence& s) {
@@ -53,26 +52,29 @@ void Speculation::plan(std::span<const std::unique_ptr<Sequence>> running, const
   if (!allowed_) return;
   for (const auto& s : running) {
     if (s->uncomputed_tokens() != 1) continue;
-    if (!takes_drafts(*s)) {
-      beside_ = beside_ + load_of(s->num_computed_tokens, 1);
-      continue;
-    }
     std::unique_ptr<SequenceDrafts>& drafts = s->output->drafts;
-    if (!drafts) {
+    if (!drafts && speculates(*s)) {
       drafts = std::make_unique<SequenceDrafts>();
       drafts->history = control_.new_history();
       drafts->proposals.resize(drafters_.size());
       drafts->shadows.resize(drafters_.size());
     }
-    drafts->position = s->total_tokens();
-    drafts->drafter = -1;
+    // The last token that is sampled needs no row.
+    const std::int64_t room = s->max_total_tokens - s->total_tokens() - 1;
+    if (drafts) {
+      drafts->position = s->total_tokens();
+      drafts->drafter = -1;
+    }
+    if (!drafts || room <= 0) {
+      beside_ = beside_ + load_of(s->num_computed_tokens, 1);
+      continue;
+    }
     decoding_.push_back(s.get());
-    const auto room =
-        std::min<std::int64_t>(s->max_total_tokens - s->total_tokens() - 1, options_.max_draft);
-    candidates_.push_back({.history = &drafts->history,
-                           .position = s->num_computed_tokens,
-                           .most = static_cast<int>(room),
-                           .drafts = {}});
+    candidates_.push_back(
+        {.history = &drafts->history,
+         .position = s->num_computed_tokens,
+         .most = static_cast<int>(std::min<std::int64_t>(room, options_.max_draft)),
+         .drafts = {}});
   }
   if (decoding_.empty()) return;
   for (std::size_t i = 0; i < drafters_.size(); ++i) run_drafter(i, step);
@@ -164,7 +166,7 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
   std::int64_t passes = 0, said = 0;
   for (const ScheduledTokens& run : step.runs) {
     const SequenceDrafts* drafts = run.sequence->output->drafts.get();
-    if (drafts == nullptr || run.count != 1) continue;
+    if (drafts == nullptr || drafts->position == 0 || run.count != 1) continue;
     decodes = decodes + load_of(drafts->position - 1, 1);
     ++passes;
     said += run.sequence->total_tokens() - drafts->position;
@@ -184,7 +186,7 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
   stats_.all.plain_seconds += plain_seconds;
   for (const ScheduledTokens& run : step.runs) {
     SequenceDrafts* drafts = run.sequence->output->drafts.get();
-    if (drafts == nullptr || run.count != 1) continue;
+    if (drafts == nullptr || drafts->position == 0 || run.count != 1) continue;
     drafts->counts.seconds += seconds;
     // What the others said more or less is not this one's.
     drafts->counts.plain_seconds +=
@@ -194,6 +196,7 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
             : plain_seconds;
     count(run);
     compare(*run.sequence);
+    drafts->position = 0;
   }
 }
 
