@@ -9,7 +9,7 @@ namespace {
 /// looked for first: about two lines of source text.
 constexpr std::int64_t kWindow = 32;
 
-/// Goes on where the match is as long as the text says what followed the occurrence.
+/// Whether the text says at the match what came; if not, the match is where it last did.
 bool goes_on(TextMatch& match, std::span<const TokenId> text, std::span<const TokenId> came) {
   for (const TokenId token : came) {
     if (match.end >= std::ssize(text) || text[static_cast<std::size_t>(match.end)] != token)
@@ -63,7 +63,9 @@ void PromptLookup::follow_prediction(const DraftRequest& request, Sequence& sequ
   Pointer& pointer = sequence.pointer;
   TextMatch& match = pointer.match;
   const std::int64_t expected = match.end + std::ssize(output) - seen;
-  if (!goes_on(match, prediction, output.subspan(static_cast<std::size_t>(seen)))) {
+  const bool followed = goes_on(match, prediction, output.subspan(static_cast<std::size_t>(seen)));
+  if (match.length >= kCertain) pointer.anchor = match.end;
+  if (!followed) {
     // The output mostly goes on soon behind what it changed: the nearest of the longest matches
     // there, where one token is enough. A longer match elsewhere outdoes it. Else the change
     // may have been as long as what it replaced.
@@ -76,8 +78,8 @@ void PromptLookup::follow_prediction(const DraftRequest& request, Sequence& sequ
     }
     const TextMatch elsewhere = sequence.prediction.find(prediction, output);
     if (elsewhere.length > std::max<std::int64_t>(match.length, 1)) match = elsewhere;
+    if (match.length >= kCertain) pointer.anchor = match.end;
   }
-  if (match.length >= kCertain) pointer.anchor = match.end;
 }
 
 void PromptLookup::draft(std::span<const DraftRequest> requests) {
