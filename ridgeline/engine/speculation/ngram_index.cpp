@@ -63,7 +63,11 @@ void NgramIndex::extend(std::span<const TokenId> text) {
   }
   for (int level = 0; level < kLevels; ++level) {
     Level& l = levels_[static_cast<std::size_t>(level)];
-    if (grow) l.last.assign(std::size_t{1} << bits_, 0);
+    if (grow) {
+      l.last.assign(std::size_t{1} << bits_, 0);
+      l.before.clear();  // nothing is to be copied
+      l.before.reserve(std::size_t{1} << bits_);
+    }
     l.before.resize(static_cast<std::size_t>(end));
     insert(level, text, begin, end);
   }

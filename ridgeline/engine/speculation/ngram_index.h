@@ -31,7 +31,8 @@ class NgramIndex {
   /// them, only the most recent ones count.
   static constexpr int kCandidates = 32;
 
-  /// Indexes what came to `text`, whose beginning was indexed before.
+  /// Indexes what came to `text`, whose beginning was indexed before; all of it anew whenever its
+  /// length has doubled.
   void extend(std::span<const TokenId> text);
   /// The longest end of `query` that `text`, as indexed, has; the last of equally long ones.
   TextMatch find(std::span<const TokenId> text, std::span<const TokenId> query) const;
