@@ -42,8 +42,8 @@ struct EngineOptions {
   bool prefix_cache = false;        ///< what a prompt has in common with others is computed once
   double prefill_share = 0.4;       ///< StepBudget::prefill_share; with a queue up to twice that
   bool measure_cost = false;        ///< at load, so that steps are budgeted by time
-  SpeculationOptions speculation{};
   bool embeds = false;              ///< embed() is what is wanted, so that an encoder will do
+  SpeculationOptions speculation{};
   std::optional<DType> quantize{};  ///< ModelFile::Options
   RopeOverride rope{};              ///< likewise
   PackedCacheOptions packed_cache{};
@@ -135,7 +135,8 @@ class Engine {
 
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
   Status load_drafters(const EngineOptions& options);
-  void measure_cost();
+  /// `checks`: steps that check drafts are to be predicted, too.
+  void measure_cost(bool checks);
   /// Ends what is past its time.
   void expire(Clock::time_point now, std::vector<TokenEvent>& events);
 

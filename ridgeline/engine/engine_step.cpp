@@ -66,7 +66,7 @@ std::vector<TokenEvent> Engine::step() {
 
   const auto forward = Clock::now();
   start_masks(scheduled);
-  if (cost_.known()) report_.predicted_seconds = cost_.seconds(scheduled.load);
+  if (cost_.measured()) report_.predicted_seconds = cost_.seconds(scheduled.load);
   model_->forward(batch_, *kv_cache_);
   report_.forward_seconds = seconds_since(forward);
   report_.decode_rows = scheduled.decode_rows;

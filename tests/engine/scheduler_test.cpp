@@ -254,7 +254,7 @@ TEST(Scheduler, NobodySeesAnothersTextAndEverybodyEnds) {
     EXPECT_GT(counters.preemptions, static_cast<std::uint64_t>(steps / 1000));
     EXPECT_EQ(counters.prefix_hit_tokens > 0, prefix_cache);
     EXPECT_EQ(world.accepted > steps / 10, drafts);
-    EXPECT_EQ(world.drafted > 2 * world.accepted, drafts);
+    EXPECT_EQ(world.drafted > world.accepted + steps / 10, drafts);
   }
 }
 
@@ -377,27 +377,11 @@ TEST(StepBudget, TheShareGrowsWithTheQueue) {
   EXPECT_EQ(budget.prefill_rows({0, 0}, 0, 0), 64);    // alone: no fewer
   const StepBudget rows_alone{.rows = 128};
   EXPECT_EQ(rows_alone.prefill_rows({8, 0}, 0, 0), 120);
-}
-
-TEST(CostCurve, FollowsItsKnots) {
-  CostCurve cost;
-  EXPECT_FALSE(cost.known());
-  for (int i = 0; i < 4; ++i) cost.set(1 << i, 1.0 + i);
-  EXPECT_DOUBLE_EQ(cost.seconds({1, 0}), 1.0);
-  EXPECT_DOUBLE_EQ(cost.seconds({3, 0}), 2.5);
-  EXPECT_DOUBLE_EQ(cost.seconds({8, 0}), 4.0);
-  EXPECT_DOUBLE_EQ(cost.seconds({80, 0}), 40.0);
-  cost.set_per_attended(0.5);
-  EXPECT_DOUBLE_EQ(cost.seconds({1, 10}), 6.0);
-  EXPECT_EQ(load_of(10, 3).attended, 11 + 12 + 13);
-  cost.set_per_attended(0);
-  EXPECT_EQ(cost.rows_within(3.5, {2, 0}, 0, 100), 4);
-  // What is observed again and again becomes what is expected; one outlier does not.
-  const double before = cost.seconds({4, 0});
-  cost.observe({4, 0}, 1000);
-  EXPECT_LT(cost.seconds({4, 0}), before * 1.2);
-  for (int i = 0; i < 200; ++i) cost.observe({4, 0}, 3.5);
-  EXPECT_NEAR(cost.seconds({4, 0}), 3.5, 0.05);
+  // What a curve has only seen of steps is not enough to budget by.
+  CostCurve seen;
+  for (int i = 0; i < 8; ++i) seen.observe({1 << i, 0}, 1.0 * (1 << i));
+  const StepBudget by_rows{.rows = 128, .cost = &seen, .prefill_share = 0.4};
+  EXPECT_EQ(by_rows.prefill_rows({8, 0}, 0, 0), 120);
 }
 
 }  // namespace
