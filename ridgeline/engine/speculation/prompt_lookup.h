@@ -38,7 +38,7 @@ class PromptLookup final : public Drafter {
     std::int64_t seen = 0;  ///< tokens, at the last draft
   };
 
-  /// Finds the match of all that was said so far in it, in the prediction.
+  /// Bring the match, or the pointer, up to what was said since the last draft.
   static void follow_text(const DraftRequest& request, Sequence& sequence);
   static void follow_prediction(const DraftRequest& request, Sequence& sequence);
 

@@ -16,11 +16,12 @@ constexpr std::size_t kFewest = 16;  ///< nodes, slots
 }  // namespace
 
 SuffixAutomaton::SuffixAutomaton(std::size_t bytes) {
-  const double size = static_cast<double>(bytes);
-  nodes_.resize(std::clamp<std::size_t>(static_cast<std::size_t>(size * kNodeShare / sizeof(Node)),
-                                        16, std::size_t{1} << kStateBits));
-  edges_.resize(std::clamp<std::size_t>(
-      static_cast<std::size_t>(size * (1 - kNodeShare) / sizeof(Edge)), 16, std::size_t{1} << 31));
+  constexpr std::size_t kMostNodes = std::size_t{1} << kStateBits;
+  const double size = std::min(static_cast<double>(bytes), kMostNodes * sizeof(Node) / kNodeShare);
+  nodes_.resize(
+      std::clamp(static_cast<std::size_t>(size * kNodeShare / sizeof(Node)), kFewest, kMostNodes));
+  edges_.resize(
+      std::max(static_cast<std::size_t>(size * (1 - kNodeShare) / sizeof(Edge)), kFewest));
 }
 
 std::size_t SuffixAutomaton::bytes() const {

@@ -34,8 +34,8 @@ class SuffixAutomaton {
     std::uint32_t of = 0;     ///< occurrences of what it followed
   };
 
-  /// Takes at most so many bytes, of which it uses 1 GiB, or somewhat more where they are too few
-  /// for one token.
+  /// Takes so many bytes, but no more than 16 M states need (730 MiB), and no less than a few
+  /// tokens do.
   explicit SuffixAutomaton(std::size_t bytes);
 
   /// What is appended from here on is another text.
