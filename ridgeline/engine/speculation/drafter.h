@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -48,6 +49,12 @@ struct DraftRequest {
   int most = 0;            ///< tokens to draft at most, at least 1
   Draft* draft = nullptr;  ///< to be filled; empty beforehand
 };
+
+/// What it said so far.
+inline std::span<const TokenId> output_of(const DraftRequest& request) {
+  return request.tokens.subspan(
+      std::min(static_cast<std::size_t>(request.prompt_tokens), request.tokens.size()));
+}
 
 /// Guesses tokens that the model is likely to say, so that one forward pass can check several.
 /// Guesses cost time and never change a text.
