@@ -16,6 +16,8 @@ constexpr double kSpeedWeight = 0.15;
 constexpr double kMostTrust = 100;
 constexpr double kTrustHalfLife = 256;
 constexpr double kLeastTrust = 0.1;
+/// Below it a knot that steps taught is forgotten, where there are others to both sides of it.
+constexpr double kForgottenTrust = 0.5;
 /// n of a measurement, which is the better of two: conditions at start-up are not those of work.
 constexpr double kMeasuredTrust = 10;
 /// A knot seen less often may have been met at a bad moment: it may fall freely.
@@ -40,7 +42,8 @@ StepLoad load_of(std::int64_t position, std::int64_t rows) {
 void CostCurve::set(std::int64_t rows, double seconds) {
   const auto* const knot = std::ranges::find(kKnots, rows);
   RIDGELINE_CHECK(knot != kKnots.end() && seconds > 0);
-  knots_[static_cast<std::size_t>(knot - kKnots.begin())] = {seconds / speed_, kMeasuredTrust};
+  knots_[static_cast<std::size_t>(knot - kKnots.begin())] = {seconds / speed_, kMeasuredTrust,
+                                                             true};
   measured_ = true;
   fit();
 }
@@ -113,10 +116,20 @@ void CostCurve::learn(std::size_t index, double residual) {
   knot.trust = std::min(knot.trust + 1, kMostTrust);
 }
 
+/// What one bad moment taught would stay for good if it keeps such steps from being tried again.
+void CostCurve::age() {
+  for (std::size_t i = 0; i < kKnots.size(); ++i) {
+    Knot& knot = knots_[i];
+    knot.trust = std::max(kLeastTrust, knot.trust * std::exp2(-1 / kTrustHalfLife));
+    const bool between =
+        size_ > 0 && kKnots[i] > points_[0].rows && kKnots[i] < points_[size_ - 1].rows;
+    if (between && !knot.measured && knot.trust < kForgottenTrust) knot = {};
+  }
+}
+
 void CostCurve::observe(const StepLoad& load, double seconds) {
   if (load.rows <= 0 || !(seconds > 0)) return;
-  for (Knot& knot : knots_)
-    knot.trust = std::max(kLeastTrust, knot.trust * std::exp2(-1 / kTrustHalfLife));
+  age();
   // The nearest of the knots stands for the step.
   const auto above = static_cast<std::size_t>(
       std::ranges::lower_bound(kKnots, std::min(load.rows, kKnots.back())) - kKnots.begin());

@@ -61,6 +61,7 @@ class CostCurve {
   struct Knot {
     double seconds = 0;  ///< 0: unknown
     double trust = 0;    ///< observations, fading with the steps of others
+    bool measured = false;
   };
   struct Point {
     std::int64_t rows = 0;
@@ -70,6 +71,7 @@ class CostCurve {
   double of_rows(double rows) const;
   double beyond(double rows) const;
   void learn(std::size_t knot, double residual);
+  void age();
   /// From the knots that are known, the non-decreasing curve that is nearest to them.
   void fit();
 
