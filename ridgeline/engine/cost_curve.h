@@ -15,6 +15,9 @@ struct StepLoad {
   StepLoad operator+(const StepLoad& other) const {
     return {rows + other.rows, attended + other.attended};
   }
+  StepLoad operator-(const StepLoad& other) const {
+    return {rows - other.rows, attended - other.attended};
+  }
 };
 /// Of `rows` rows of one sequence from `position` on.
 StepLoad load_of(std::int64_t position, std::int64_t rows);

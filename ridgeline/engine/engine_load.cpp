@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <utility>
 
 #include "ridgeline/base/check.h"
@@ -124,6 +125,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   Model::LoadOptions load;
   load.max_batch_rows = engine->batch_tokens_;
   load.max_logit_rows = std::max<std::int64_t>(kLogitRows, options.max_sequences);
+  // Each drafted token is a row of logits too; beyond these, the head is read once more.
+  if (options.speculation.any()) load.max_logit_rows += options.speculation.max_draft;
   load.max_positions = engine->context_;
   load.packed_cache = options.packed_cache;
   load.progress = options.load_progress;
@@ -147,8 +150,20 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                                      static_cast<std::size_t>(config.vocab_size) * sizeof(float),
                                  "logits"));
   engine->logit_rows_ = load.max_logit_rows;
+  if (options.speculation.any()) RIDGELINE_TRY_STATUS(engine->load_drafters(options));
   if (options.measure_cost) engine->measure_cost(options.speculation.any());
   return engine;
+}
+
+Status Engine::load_drafters(const EngineOptions& options) {
+  const SpeculationOptions& wanted = options.speculation;
+  if (wanted.max_draft < 1 || wanted.max_draft > kMaxDraft)
+    return fail(fmt::format("{} tokens are to be drafted at most, expected 1 to {}",
+                            wanted.max_draft, kMaxDraft));
+  std::vector<std::shared_ptr<Drafter>> drafters;
+  std::ranges::copy(wanted.more, std::back_inserter(drafters));
+  speculation_ = std::make_unique<Speculation>(wanted, *tokenizer_, std::move(drafters));
+  return {};
 }
 
 /// Steps of 1, 2, 4, ... rows, as far as one takes half a second, and one far into a context.

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ridgeline/engine/candidates.h"
 #include "ridgeline/engine/sampling_params.h"
 #include "ridgeline/text/tokenizer.h"
 
@@ -15,11 +16,6 @@ class GrammarMatcher;
 /// How sure a drafter is of a token, in its own classes, from 0 on: the length of the match that
 /// it follows, the probability that a draft model gave it. What a class is worth is measured.
 inline constexpr int kConfidenceClasses = 8;
-
-struct TokenProbability {
-  TokenId token = 0;
-  float probability = 0;
-};
 
 struct DraftToken {
   TokenId token = 0;
