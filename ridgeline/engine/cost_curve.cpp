@@ -19,7 +19,7 @@ constexpr double kTrustHalfLife = 2000;
 /// n of a measurement, which is the better of two: conditions at start-up are not those of work.
 constexpr double kMeasuredTrust = 10;
 /// What the time of a knot may be less than what is known of it: this, by the root of n + 1.
-constexpr double kDoubt = 0.25;
+constexpr double kDoubt = 0.35;
 /// Deviations beyond these, as logarithms, count as these. A factor of two: the thread lost its
 /// core. What is no more than noise is the knot's, more is rather the machine's.
 const double kSpeedStep = std::log(2.0);

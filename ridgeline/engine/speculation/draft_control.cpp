@@ -21,9 +21,9 @@ constexpr double kExpectedTrials = 3;
 constexpr double kGuessTrials = 3;
 /// That guess of a drafter that has yet to draft: worth a try or two.
 constexpr double kFirstGuess = 0.6;
-/// Recent outcomes so many standard deviations from the older ones: the text has changed, and
-/// the older ones are forgotten.
-constexpr double kSurprise = 2.5;
+/// Recent outcomes so many standard deviations below or above the older ones: the text has
+/// changed, and the older ones are forgotten.
+constexpr double kSadSurprise = 2.5, kGladSurprise = 3;
 /// Of the variance of an outcome, for rates near 0 and 1, which are never known that well.
 constexpr double kLeastVariance = 0.09;
 
@@ -61,7 +61,8 @@ bool changed(const HitRate& rate) {
   const double mean = rate.hits / rate.trials;
   const double variance = std::max(kLeastVariance, mean * (1 - mean));
   const double difference = rate.recent_hits / rate.recent_trials - mean;
-  return difference * difference * rate.recent_trials > kSurprise * kSurprise * variance;
+  const double deviations = difference * std::sqrt(rate.recent_trials / variance);
+  return deviations < -kSadSurprise || deviations > kGladSurprise;
 }
 
 DraftOption expectation(int drafter, double hit_rate, int most, double seconds_each) {
