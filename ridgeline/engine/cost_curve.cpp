@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "ridgeline/base/check.h"
 
@@ -11,17 +12,20 @@ namespace {
 /// Of a step's deviation, what the speed of the machine takes on: disturbances by neighbours last
 /// for dozens of steps, and a step in five is disturbed on a busy machine.
 constexpr double kSpeedWeight = 0.15;
-/// A knot that was observed n times moves by 1 / (n + 1) of the deviation, but by no less than
-/// with this n; it fades with this half-life, in steps at other knots.
+/// A knot that was observed n times moves by 1 / (n + 1) of the deviation. n counts no further
+/// than this, and fades with this half-life, in steps.
 constexpr double kMostTrust = 100;
-constexpr double kTrustHalfLife = 256;
-constexpr double kLeastTrust = 0.1;
+constexpr double kTrustHalfLife = 2000;
 /// n of a measurement, which is the better of two: conditions at start-up are not those of work.
 constexpr double kMeasuredTrust = 10;
+/// What the time of a knot may be less than what is known of it: this, by the root of n + 1.
+constexpr double kDoubt = 0.35;
+/// Deviations beyond these, as logarithms, count as these. A factor of two: the thread lost its
+/// core. What is no more than noise is the knot's, more is rather the machine's.
+const double kSpeedStep = std::log(2.0);
+constexpr double kKnotStep = 0.2;
 /// A knot seen less often may have been met at a bad moment: it may fall freely.
 constexpr double kYoungTrust = 3;
-/// A deviation beyond this factor counts as this much: the thread lost its core.
-constexpr double kOutlier = 2.0;
 
 /// A prompt that waits counts like so many sequences that generate: with 16 users whose prompts
 /// are twice as long as their answers, a first token then takes a fifth of the time of an answer.
@@ -70,32 +74,47 @@ void CostCurve::fit() {
   std::size_t point = 0;
   for (std::size_t i = 0; i < count; ++i)
     for (std::size_t j = 0; j < pools[i].points; ++j) points_[point++].seconds = pools[i].seconds;
+  fit_at_best();
 }
 
-double CostCurve::beyond(double rows) const {
-  const Point& last = points_[size_ - 1];
+/// All knots from the first known to the last, each as low as it may be.
+void CostCurve::fit_at_best() {
+  at_best_size_ = 0;
+  double least = 0;
+  for (std::size_t i = 0; i < kKnots.size(); ++i) {
+    if (kKnots[i] < points_[0].rows || kKnots[i] > points_[size_ - 1].rows) continue;
+    const double doubt = kDoubt / std::sqrt(1 + knots_[i].trust);
+    least = std::max(least, of_rows(static_cast<double>(kKnots[i])) / speed_ * (1 - doubt));
+    at_best_[at_best_size_++] = {kKnots[i], least};
+  }
+}
+
+double CostCurve::beyond(std::span<const Point> points, double rows) const {
+  const Point& last = points.back();
   const double proportional = last.seconds * rows / static_cast<double>(last.rows);
   if (measured_) return proportional;
-  if (size_ == 1) return last.seconds;
-  const Point& before = points_[size_ - 2];
+  if (points.size() == 1) return last.seconds;
+  const Point& before = points[points.size() - 2];
   const double slope =
       (last.seconds - before.seconds) / static_cast<double>(last.rows - before.rows);
   return std::min(proportional, last.seconds + slope * (rows - static_cast<double>(last.rows)));
 }
 
-double CostCurve::of_rows(double rows) const {
-  if (rows <= 0 || size_ == 0) return 0;
-  const Point* const begin = points_.data();
-  const Point* const end = begin + size_;
-  const Point* const above = std::upper_bound(
-      begin, end, rows,
-      [](double value, const Point& point) { return value < static_cast<double>(point.rows); });
-  if (above == begin) return speed_ * begin->seconds;
-  if (above == end) return speed_ * beyond(rows);
-  const Point& below = above[-1];
+double CostCurve::at(std::span<const Point> points, double rows) const {
+  if (rows <= 0 || points.empty()) return 0;
+  const auto above = std::ranges::upper_bound(
+      points, rows, {}, [](const Point& point) { return static_cast<double>(point.rows); });
+  if (above == points.begin()) return speed_ * above->seconds;
+  if (above == points.end()) return speed_ * beyond(points, rows);
+  const Point& below = *std::prev(above);
   const double slope =
       (above->seconds - below.seconds) / static_cast<double>(above->rows - below.rows);
   return speed_ * (below.seconds + slope * (rows - static_cast<double>(below.rows)));
+}
+
+double CostCurve::at_best(const StepLoad& load) const {
+  const double rows = at(std::span(at_best_.data(), at_best_size_), static_cast<double>(load.rows));
+  return rows + per_attended_ * static_cast<double>(load.attended);
 }
 
 double CostCurve::seconds(const StepLoad& load) const {
@@ -103,38 +122,35 @@ double CostCurve::seconds(const StepLoad& load) const {
          per_attended_ * static_cast<double>(load.attended);
 }
 
-/// Moves a known knot and the speed. Which of them a deviation is due to one step cannot tell;
+/// Moves the speed and the nearest knot. Which of them a deviation is due to one step cannot tell;
 /// the less a knot is known, the more it is the knot.
-void CostCurve::learn(std::size_t index, double residual) {
-  Knot& knot = knots_[index];
-  const double own = 1 / (knot.trust + 1);
-  speed_ *= std::exp(kSpeedWeight * (1 - own) * residual);
-  knot.seconds *= std::exp(own * residual);
-  knot.trust = std::min(knot.trust + 1, kMostTrust);
-}
-
 void CostCurve::observe(const StepLoad& load, double seconds) {
   if (load.rows <= 0 || !(seconds > 0)) return;
-  for (Knot& knot : knots_)
-    knot.trust = std::max(kLeastTrust, knot.trust * std::exp2(-1 / kTrustHalfLife));
-  // The nearest of the knots stands for the step.
   const auto above = static_cast<std::size_t>(
       std::ranges::lower_bound(kKnots, std::min(load.rows, kKnots.back())) - kKnots.begin());
   const bool lower = above > 0 && load.rows - kKnots[above - 1] < kKnots[above] - load.rows;
   const std::size_t index = lower ? above - 1 : above;
+  const auto rows = static_cast<double>(kKnots[index]);
   Knot& knot = knots_[index];
-  const double expected = known() ? this->seconds(load) : seconds;
-  const double residual = std::log(seconds / expected);
-  const double clamped = std::clamp(residual, -std::log(kOutlier), std::log(kOutlier));
-  if (knot.seconds > 0) {
-    learn(index, knot.trust < kYoungTrust ? std::min(residual, clamped) : clamped);
-  } else {
-    const auto rows = static_cast<double>(kKnots[index]);
-    const bool between = known() && rows > static_cast<double>(points_[0].rows) &&
-                         rows < static_cast<double>(points_[size_ - 1].rows);
-    const double at_knot = known() ? of_rows(rows) : seconds;
-    knot = {at_knot * std::exp(between ? clamped : residual) / speed_, 1};
+  for (Knot& any : knots_) any.trust *= std::exp2(-1 / kTrustHalfLife);
+
+  if (!known()) {
+    knot = {seconds / speed_, 1};
+    return fit();
   }
+  const bool between = rows > static_cast<double>(points_[0].rows) &&
+                       rows < static_cast<double>(points_[size_ - 1].rows);
+  const bool fresh = knot.seconds == 0;
+  if (fresh) knot = {of_rows(rows) / speed_, 0};
+  // The knot as it is, not as the fit has it beside its neighbours.
+  const double expected = this->seconds(load) * knot.seconds * speed_ / of_rows(rows);
+  const double deviation = std::log(seconds / expected);
+  const double own = 1 / (knot.trust + 1);
+  const double least = knot.trust < kYoungTrust ? deviation : -kKnotStep;
+  const double most = fresh && !between ? deviation : kKnotStep;
+  knot.seconds *= std::exp(own * std::clamp(deviation, std::min(least, most), most));
+  speed_ *= std::exp(kSpeedWeight * (1 - own) * std::clamp(deviation, -kSpeedStep, kSpeedStep));
+  knot.trust = std::min(knot.trust + 1, kMostTrust);
   fit();
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace ridgeline {
 
@@ -53,6 +54,10 @@ class CostCurve {
   /// dear: the next such step corrects it, and a step that seems too dear would never come.
   bool measured() const { return measured_; }
   double seconds(const StepLoad& load) const;
+  /// The least that it may be: what is judged by the curve and never tried because of it is
+  /// never judged again, so whoever chooses among steps gives those the benefit of the doubt
+  /// that were rarely or long not seen. Non-decreasing in rows, and no more than seconds().
+  double at_best(const StepLoad& load) const;
   /// The most rows of one sequence from `position` on that may go beside `load` within `budget`
   /// seconds, up to `most`.
   std::int64_t rows_within(double budget, const StepLoad& load, std::int64_t position,
@@ -70,15 +75,17 @@ class CostCurve {
     double seconds = 0;
   };
 
-  double of_rows(double rows) const;
-  double beyond(double rows) const;
-  void learn(std::size_t knot, double residual);
+  double of_rows(double rows) const { return at(std::span(points_.data(), size_), rows); }
+  double at(std::span<const Point> points, double rows) const;
+  double beyond(std::span<const Point> points, double rows) const;
   /// From the knots that are known, the non-decreasing curve that is nearest to them.
   void fit();
+  void fit_at_best();
 
   std::array<Knot, kKnots.size()> knots_{};
   std::array<Point, kKnots.size()> points_{};
-  std::size_t size_ = 0;  ///< of points_
+  std::array<Point, kKnots.size()> at_best_{};
+  std::size_t size_ = 0, at_best_size_ = 0;  ///< of points_ and at_best_
   double speed_ = 1;
   double per_attended_ = 0;
   bool measured_ = false;

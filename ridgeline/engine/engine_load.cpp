@@ -190,13 +190,15 @@ void Engine::measure_cost(bool checks) {
     return std::min(run(position, rows), run(position, rows));
   };
   const std::int64_t most = std::min(batch_tokens_, context_);
-  double last = 0;
+  std::vector<std::pair<std::int64_t, double>> times;
   run(0, 1);  // pages of weights and workspace
   for (const std::int64_t rows : CostCurve::kKnots) {
-    if (rows > most || last >= kLongEnough) break;
+    if (rows > most || (!times.empty() && times.back().second >= kLongEnough)) break;
     const bool power = std::has_single_bit(static_cast<std::uint64_t>(rows));
-    if (power || (checks && rows <= kFewRows)) cost_.set(rows, last = best(0, rows));
+    if (power || (checks && rows <= kFewRows)) times.emplace_back(rows, run(0, rows));
   }
+  // What disturbs one length is over when it comes again.
+  for (const auto& [rows, seconds] : times) cost_.set(rows, std::min(seconds, run(0, rows)));
   // Windowed layers would take blocks for all that is before the window, which is not needed.
   const std::int64_t far = std::min<std::int64_t>(context_, 2048) - kFarRows;
   if (far < 512 || kFarRows > most || pools_->groups() > 1 || pools_->window(0) > 0) return;

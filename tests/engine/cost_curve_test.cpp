@@ -132,6 +132,28 @@ TEST(CostCurve, TheShapeIsCorrected) {
         << rows;
 }
 
+// The doubt is greatest where least was seen, and never turns the order of rows.
+TEST(CostCurve, GivesTheBenefitOfTheDoubt) {
+  CostCurve cost;
+  for (const std::int64_t rows : CostCurve::kKnots)
+    if (rows <= 16) cost.set(rows, 1.0 + 0.05 * static_cast<double>(rows - 1));
+  for (int i = 0; i < 200; ++i) cost.observe({4, 0}, 1.15);
+  const auto doubt = [&](std::int64_t rows) {
+    return 1 - cost.at_best({rows, 0}) / rows_seconds(cost, rows);
+  };
+  EXPECT_LT(doubt(4), 0.05);
+  EXPECT_GT(doubt(8), 0.08);
+  for (std::int64_t rows = 2; rows < 40; ++rows)
+    EXPECT_GE(cost.at_best({rows, 0}), cost.at_best({rows - 1, 0})) << rows;
+  // Between two that are known, what was never seen may be far less.
+  CostCurve seen;
+  seen.observe({1, 0}, 1.0);
+  seen.observe({101, 0}, 11.0);
+  EXPECT_NEAR(rows_seconds(seen, 5), 1.4, 0.1);
+  EXPECT_LT(seen.at_best({5, 0}), 1.0);
+  EXPECT_GE(seen.at_best({5, 0}), seen.at_best({1, 0}));
+}
+
 // Single steps that took ten times as long leave nothing behind.
 TEST(CostCurve, SpikesPass) {
   CostCurve cost;
