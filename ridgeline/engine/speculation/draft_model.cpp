@@ -8,7 +8,6 @@
 #include "ridgeline/engine/logit_scan.h"
 #include "ridgeline/engine/mask_worker.h"
 #include "ridgeline/engine/random.h"
-#include "ridgeline/engine/speculation/speculation_options.h"
 
 namespace ridgeline {
 namespace {
@@ -118,19 +117,12 @@ void DraftModel::draft(std::span<const DraftRequest> requests) {
 std::optional<TokenId> DraftModel::choose(const DraftRequest& request,
                                           const SampleRequest& wanted) {
   const SamplingParams& params = *request.params;
-  if (draws_ == Draws::kOwn) {
+  if (rule_ == AcceptanceRule::kRejection) {
     if (!sampler_.distribution(params, wanted, distribution_)) return std::nullopt;
     return ridgeline::draw(distribution_, random_uniform(params.seed, wanted.output_position,
                                                          wanted.choice, RandomUse::kDraft));
   }
-  Result<TokenId> token = kNoToken;
-  if (draws_ == Draws::kLikeliest && !params.is_greedy()) {
-    SamplingParams greedy = params;
-    greedy.temperature = 0;
-    token = sampler_.sample(greedy, wanted);
-  } else {
-    token = sampler_.sample(params, wanted);
-  }
+  const Result<TokenId> token = sampler_.sample(params, wanted);
   return token ? std::optional(*token) : std::nullopt;
 }
 
@@ -161,7 +153,7 @@ bool DraftModel::draft_token(Run& run, std::span<float> draft_logits) {
 
   const auto above = std::ranges::upper_bound(kConfidenceBounds, static_cast<float>(p));
   draft.tokens.push_back({*token, static_cast<std::uint8_t>(above - kConfidenceBounds.begin())});
-  if (draws_ == Draws::kOwn) draft.distributions.push_back(distribution_);
+  if (rule_ == AcceptanceRule::kRejection) draft.distributions.push_back(distribution_);
   tokens.push_back(*token);
   return static_cast<int>(draft.tokens.size()) < run.most && !ends &&
          !(run.matcher && run.matcher->must_end());
@@ -169,8 +161,10 @@ bool DraftModel::draft_token(Run& run, std::span<float> draft_logits) {
 
 double DraftModel::probability(TokenId token, std::span<const float> values) const {
   const float max = max_logit(values);
-  // What is checked by the rejection rule must not depend on which token was drawn.
-  const float logit = draws_ == Draws::kOwn ? max : values[static_cast<std::size_t>(token)];
+  // The rejection rule keeps the target's distribution only if what is checked does not depend on
+  // which token was drawn: there the class is that of the most likely one.
+  const bool rejects = rule_ == AcceptanceRule::kRejection;
+  const float logit = rejects ? max : values[static_cast<std::size_t>(token)];
   const double gap = static_cast<double>(gap_below(max, logit));
   return std::exp(-gap) / softmax_denominator(values, max);
 }

@@ -16,6 +16,7 @@
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/speculation/draft_cache.h"
 #include "ridgeline/engine/speculation/drafter.h"
+#include "ridgeline/engine/speculation/speculation_options.h"
 #include "ridgeline/engine/speculation/vocabulary_map.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/ops/backend.h"
@@ -32,18 +33,8 @@ namespace ridgeline {
 /// is full, a draft ends.
 class DraftModel final : public Drafter {
  public:
-  /// How tokens are drawn where the request samples.
-  enum class Draws : std::uint8_t {
-    /// With the very random number that the target's draw will use: where both distributions are
-    /// alike, so are the draws. For AcceptanceRule::kExact.
-    kSame,
-    kLikeliest,  ///< the most likely token
-    /// With random numbers of its own, and with their distributions: for
-    /// AcceptanceRule::kRejection.
-    kOwn,
-  };
   struct Options {
-    std::string target_path;  ///< of the model that is drafted for, to name it
+    std::string target_path{};  ///< of the model that is drafted for, to name it
     int max_sequences = 1;
     std::int64_t batch_tokens = 512;    ///< rows of a forward pass
     std::int64_t context = 0;           ///< no drafts behind it; 0: the model's
@@ -51,14 +42,18 @@ class DraftModel final : public Drafter {
                                         ///< of the free memory goes
     DType kv_type = DType::kF16;
     PackedCacheOptions packed_cache{};
-    Draws draws = Draws::kSame;
+    /// kExact: tokens are drawn with the very random numbers that the target's draws will use, so
+    /// that where both distributions are alike, so are the draws. kRejection: with numbers of
+    /// their own, and drafts have their distributions.
+    AcceptanceRule rule = AcceptanceRule::kExact;
     /// A draft ends before a token that is less likely.
     float least_probability = kConfidenceBounds[0];
     std::function<void(double fraction)> load_progress{};  ///< may be empty
   };
-  /// Probabilities between DraftToken's classes.
+  /// Probabilities between DraftToken's classes. As fine at the low end as at the high one: what a
+  /// sampled token is worth falls with the logarithm of its probability.
   static constexpr std::array<float, kConfidenceClasses - 1> kConfidenceBounds{
-      0.3F, 0.5F, 0.7F, 0.8F, 0.9F, 0.95F, 0.99F};
+      0.02F, 0.07F, 0.2F, 0.4F, 0.65F, 0.85F, 0.96F};
 
   /// Errors: those of Engine::load(); a model that writes no text; VocabularyMap's.
   static Result<std::unique_ptr<DraftModel>> load(const std::string& path, Backend& backend,
@@ -110,7 +105,8 @@ class DraftModel final : public Drafter {
   /// Appends a token to the draft; false: it ends before, or with it.
   bool draft_token(Run& run, std::span<float> draft_logits);
   std::optional<TokenId> choose(const DraftRequest& request, const SampleRequest& wanted);
-  /// Of the token by its own model.
+  /// Of the token, by the draft model's logits without temperature and filters, which foretell
+  /// better whether it is right than with them.
   double probability(TokenId token, std::span<const float> values) const;
   std::span<float> logits(std::size_t row);
 
@@ -122,7 +118,7 @@ class DraftModel final : public Drafter {
   std::unique_ptr<KvCache> kv_cache_;
   Sampler sampler_;
   bool same_rows_ = false;  ///< both models' logits are of the same tokens, in the same order
-  Draws draws_ = Draws::kSame;
+  AcceptanceRule rule_ = AcceptanceRule::kExact;
   float least_probability_ = 0;
   std::int64_t context_ = 0, batch_tokens_ = 0;
   std::size_t logit_rows_ = 0;

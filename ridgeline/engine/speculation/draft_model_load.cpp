@@ -8,7 +8,6 @@
 
 #include "ridgeline/engine/kv_plan.h"
 #include "ridgeline/engine/speculation/draft_model.h"
-#include "ridgeline/engine/speculation/speculation_options.h"
 #include "ridgeline/model/model_file.h"
 #include "ridgeline/platform/topology.h"
 
@@ -108,7 +107,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::load(const std::string& path, Ba
                                      sizeof(float),
                                  "a draft model's logits"));
   draft->same_rows_ = same_rows;
-  draft->draws_ = options.draws;
+  draft->rule_ = options.rule;
   draft->least_probability_ = options.least_probability;
   draft->context_ = context;
   draft->batch_tokens_ = batch_tokens;
