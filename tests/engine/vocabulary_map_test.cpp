@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <numeric>
 #include <random>
 
+#include "ridgeline/format/gguf.h"
+#include "ridgeline/model/vocabulary.h"
 #include "tests/text/small_vocabularies.h"
 
 namespace ridgeline {
@@ -87,8 +90,8 @@ TEST(VocabularyMap, BytesAndControlTokensAreNotText) {
   const TokenId letter = add_token(target, "</x>", Type::kNormal);
   const TokenId control = add_token(target, "<y>", Type::kControl);
   VocabularyData draft = small_sentencepiece();
-  const TokenId other_control = add_token(draft, "</x>", Type::kControl);
-  const TokenId user = add_token(draft, "<y>", Type::kUserDefined);
+  add_token(draft, "</x>", Type::kControl);
+  add_token(draft, "<y>", Type::kUserDefined);
   const VocabularyMap map = map_of(target, reordered(draft, shuffled(draft.tokens.size(), 2)));
   EXPECT_EQ(map.to_draft(letter), kNoToken);
   EXPECT_EQ(map.missing(), 1);
@@ -98,8 +101,6 @@ TEST(VocabularyMap, BytesAndControlTokensAreNotText) {
   EXPECT_EQ(map.to_draft(*make_tokenizer(target)->find("<0x68>")), *ids->find("<0x68>"));
   // What is a control token here and a user's token there is the same.
   EXPECT_EQ(map.to_draft(control), *ids->find("<y>"));
-  static_cast<void>(other_control);
-  static_cast<void>(user);
 }
 
 TEST(VocabularyMap, TokensWithoutACounterpart) {
@@ -138,6 +139,32 @@ TEST(VocabularyMap, TranslatesLogits) {
   // The likeliest token of the draft is none of the target's.
   draft[static_cast<std::size_t>(std::ranges::find(order, extra) - order.begin())] = 1000;
   EXPECT_FALSE(map.translate(draft, target));
+}
+
+// Tens of thousands of tokens, some of which say the same as others.
+TEST(VocabularyMap, RealVocabulariesUnderOtherIds) {
+  const std::filesystem::path folder = RIDGELINE_SHARED_DATA "/tokenizers";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  for (const char* name : {"llama-spm", "gpt-2", "bert-bge", "deepseek-llm"}) {
+    SCOPED_TRACE(name);
+    const auto file = open_gguf(folder / (std::string("ggml-vocab-") + name + ".gguf"));
+    ASSERT_TRUE(file) << file.error().message;
+    auto data = read_vocabulary(*file);
+    ASSERT_TRUE(data) << data.error().message;
+    data->types.resize(data->tokens.size(), Type::kNormal);
+    const VocabularyMap same = map_of(*data, *data);
+    EXPECT_TRUE(same.is_identity());
+    EXPECT_EQ(same.missing(), 0);
+    const std::vector<TokenId> order = shuffled(data->tokens.size(), 3);
+    const VocabularyMap map = map_of(*data, reordered(*data, order));
+    EXPECT_EQ(map.missing(), 0);
+    const auto tokenizer = make_tokenizer(*data);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const TokenId target = map.to_target(static_cast<TokenId>(i));
+      if (target == kNoToken) continue;
+      EXPECT_EQ(tokenizer->piece(target, true), tokenizer->piece(order[i], true));
+    }
+  }
 }
 
 TEST(VocabularyMap, AnotherVocabularyIsRefused) {
