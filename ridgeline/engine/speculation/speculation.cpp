@@ -199,6 +199,8 @@ void Speculation::choose(const Step& step) {
 }
 
 void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds) {
+  const double seconds = forward_seconds + draft_seconds_;
+  control_.add_step(seconds);
   // One token at a time, the same tokens would have taken as many steps of all that generate as
   // these said tokens in the mean; prompts beside them are computed once.
   StepLoad decodes;
@@ -211,7 +213,6 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
     said += run.sequence->total_tokens() - drafts->position;
   }
   if (passes == 0) return;
-  const double seconds = forward_seconds + draft_seconds_;
   double plain_seconds = forward_seconds;
   if (step.draft_rows > 0 && cost.known()) {
     StepLoad beside = step.load - decodes;
@@ -221,7 +222,6 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
     plain_seconds *=
         DraftControl::plain_seconds(cost, beside, decodes, said) / cost.seconds(step.load);
   }
-  control_.add_step(seconds);
   stats_.all.seconds += seconds;
   stats_.all.plain_seconds += plain_seconds;
   for (const ScheduledTokens& run : step.runs) {
