@@ -135,7 +135,7 @@ class Engine {
   };
 
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
-  Status load_drafters(const EngineOptions& options);
+  Status load_drafters(const std::string& path, const EngineOptions& options);
   /// `checks`: steps that check drafts are to be predicted, too.
   void measure_cost(bool checks);
   /// Ends what is past its time.

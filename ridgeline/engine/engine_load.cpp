@@ -9,6 +9,9 @@
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/engine/engine.h"
+#include "ridgeline/engine/speculation/draft_model.h"
+#include "ridgeline/engine/speculation/prompt_lookup.h"
+#include "ridgeline/engine/speculation/recent_outputs.h"
 #include "ridgeline/model/model_file.h"
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/platform/topology.h"
@@ -19,6 +22,8 @@ namespace {
 
 /// Rows of logits that one head() call computes at least.
 constexpr std::int64_t kLogitRows = 16;
+/// Rows of a draft model's forward pass.
+constexpr std::int64_t kDraftBatchTokens = 256;
 
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
@@ -150,17 +155,38 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                                      static_cast<std::size_t>(config.vocab_size) * sizeof(float),
                                  "logits"));
   engine->logit_rows_ = load.max_logit_rows;
-  if (options.speculation.any()) RIDGELINE_TRY_STATUS(engine->load_drafters(options));
+  if (options.speculation.any()) RIDGELINE_TRY_STATUS(engine->load_drafters(path, options));
   if (options.measure_cost) engine->measure_cost(options.speculation.any());
   return engine;
 }
 
-Status Engine::load_drafters(const EngineOptions& options) {
+Status Engine::load_drafters(const std::string& path, const EngineOptions& options) {
   const SpeculationOptions& wanted = options.speculation;
   if (wanted.max_draft < 1 || wanted.max_draft > kMaxDraft)
     return fail(fmt::format("{} tokens are to be drafted at most, expected 1 to {}",
                             wanted.max_draft, kMaxDraft));
+  if (config().is_encoder)
+    return fail(fmt::format("{}: a '{}' model writes no text that could be drafted", path,
+                            config().architecture));
   std::vector<std::shared_ptr<Drafter>> drafters;
+  if (wanted.lookup) drafters.push_back(std::make_shared<PromptLookup>());
+  if (wanted.recent) drafters.push_back(std::make_shared<RecentOutputs>());
+  if (!wanted.draft_model.empty()) {
+    DraftModel::Options draft;
+    draft.target_path = path;
+    draft.max_sequences = max_sequences_;
+    // A long prompt that the draft model has yet to read holds up the others no longer than this.
+    draft.batch_tokens = std::min<std::int64_t>(batch_tokens_, kDraftBatchTokens);
+    draft.context = context_;
+    draft.kv_type = options.kv_type;
+    draft.packed_cache = options.packed_cache;
+    draft.rule = wanted.rule;
+    draft.load_progress = options.load_progress;
+    RIDGELINE_TRY(
+        std::shared_ptr<DraftModel> model,
+        DraftModel::load(wanted.draft_model, *backend_, *tokenizer_, config().vocab_size, draft));
+    drafters.push_back(std::move(model));
+  }
   std::ranges::copy(wanted.more, std::back_inserter(drafters));
   speculation_ = std::make_unique<Speculation>(wanted, *tokenizer_, std::move(drafters));
   return {};

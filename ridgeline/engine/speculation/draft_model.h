@@ -69,8 +69,7 @@ class DraftModel final : public Drafter {
   double seconds(std::span<const DraftRequest> requests) const override;
   std::size_t bytes() const override;
 
-  /// What one more drafted token takes, each, for so many sequences at once.
-  double seconds_per_token(std::size_t sequences) const;
+  double seconds_per_token(std::size_t sequences) const override;
   /// Tokens to compute before the first one can be drafted, at least 1.
   std::int64_t missing(const DraftRequest& request) const {
     return cache_.missing(request.sequence, request.tokens);

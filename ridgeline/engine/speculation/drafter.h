@@ -72,6 +72,12 @@ class Drafter {
     (void)requests;
     return 0;
   }
+  /// What one more drafted token takes, each, for so many sequences at once; 0: nothing worth
+  /// asking beforehand.
+  virtual double seconds_per_token(std::size_t sequences) const {
+    (void)sequences;
+    return 0;
+  }
   virtual std::size_t bytes() const = 0;  ///< of memory, all together
 };
 

@@ -81,20 +81,44 @@ void Speculation::plan(std::span<const std::unique_ptr<Sequence>> running, const
   choose(step);
 }
 
+/// How many tokens each sequence asks of the drafter.
+std::vector<int> Speculation::lengths_to_ask(std::size_t drafter, const Step& step) {
+  std::vector<int> lengths;
+  for (const DraftCandidate& candidate : candidates_) lengths.push_back(candidate.most);
+  const Drafter& d = *drafters_[drafter];
+  const double seconds_each = d.seconds_per_token(candidates_.size());
+  if (options_.fixed_length) {
+    for (int& length : lengths) length = std::min(length, *options_.fixed_length);
+  } else if (seconds_each > 0) {
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      const Sequence& s = *decoding_[i];
+      DraftRequest next = request_for(s);
+      next.most = 1;
+      candidates_[i].generated = s.output_tokens();
+      candidates_[i].left = s.max_total_tokens - s.total_tokens();
+      candidates_[i].backlog_seconds =
+          std::max(0.0, d.seconds(std::span(&next, 1)) - d.seconds_per_token(1));
+    }
+    lengths =
+        control_.ask(static_cast<int>(drafter), candidates_, *step.cost, beside_, seconds_each);
+  }
+  return lengths;
+}
+
 void Speculation::run_drafter(std::size_t drafter, const Step& step) {
+  const std::vector<int> lengths = lengths_to_ask(drafter, step);
   std::vector<DraftRequest> requests;
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     Draft& draft = decoding_[i]->output->drafts->proposals[drafter];
     draft.clear();
+    if (lengths[i] <= 0) continue;
     DraftRequest request = request_for(*decoding_[i]);
-    request.most = candidates_[i].most;
+    request.most = lengths[i];
     request.draft = &draft;
     requests.push_back(request);
   }
-  // TODO ask
-  (void)step;
   const auto start = Clock::now();
-  drafters_[drafter]->draft(requests);
+  if (!requests.empty()) drafters_[drafter]->draft(requests);
   const double seconds = seconds_since(start);
   stats_.drafters[drafter].seconds += seconds;
   draft_seconds_ += seconds;
@@ -141,10 +165,25 @@ std::vector<DraftChoice> Speculation::fixed_choices(std::int64_t rows) const {
   return choices;
 }
 
+/// The rejection rule keeps the distribution only if what is checked does not depend on what was
+/// drawn for the draft: all of such a draft is checked. Its length was decided beforehand.
+void Speculation::take_whole_draws(std::span<DraftChoice> choices) const {
+  for (std::size_t i = 0; i < choices.size(); ++i)
+    for (std::size_t d = 0; d < candidates_[i].drafts.size(); ++d) {
+      const Draft& draft = *candidates_[i].drafts[d];
+      if (draft.distributions.empty()) continue;
+      choices[i] = {.drafter = static_cast<int>(d),
+                    .length = static_cast<int>(draft.tokens.size())};
+      break;
+    }
+}
+
 void Speculation::choose(const Step& step) {
-  const std::vector<DraftChoice> choices =
-      options_.fixed_length ? fixed_choices(step.rows)
-                            : control_.choose(candidates_, *step.cost, beside_, step.rows);
+  std::vector<DraftChoice> choices =
+      options_.fixed_length
+          ? fixed_choices(step.rows)
+          : control_.choose(candidates_, *step.cost, beside_, step.rows, draft_seconds_);
+  if (options_.rule == AcceptanceRule::kRejection) take_whole_draws(choices);
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     Sequence& s = *decoding_[i];
     SequenceDrafts& drafts = *s.output->drafts;
@@ -175,13 +214,14 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
   const double seconds = forward_seconds + draft_seconds_;
   double plain_seconds = forward_seconds;
   if (step.draft_rows > 0 && cost.known()) {
-    StepLoad plain = step.load;
+    StepLoad beside = step.load - decodes;
     for (const ScheduledTokens& run : step.runs)
       if (run.drafted > 0)
-        plain = plain - load_of(run.sequence->output->drafts->position, run.drafted);
-    const double more = static_cast<double>(said) / static_cast<double>(passes) - 1;
-    plain_seconds *= (cost.seconds(plain) + more * cost.seconds(decodes)) / cost.seconds(step.load);
+        beside = beside - load_of(run.sequence->output->drafts->position, run.drafted);
+    plain_seconds *=
+        DraftControl::plain_seconds(cost, beside, decodes, said) / cost.seconds(step.load);
   }
+  control_.add_step(seconds);
   stats_.all.seconds += seconds;
   stats_.all.plain_seconds += plain_seconds;
   for (const ScheduledTokens& run : step.runs) {

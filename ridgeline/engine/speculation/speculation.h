@@ -50,9 +50,11 @@ class Speculation {
   std::uint64_t bytes() const;
 
  private:
+  std::vector<int> lengths_to_ask(std::size_t drafter, const Step& step);
   void run_drafter(std::size_t drafter, const Step& step);
   void trim(Draft& draft, const Sequence& sequence) const;
   std::vector<DraftChoice> fixed_choices(std::int64_t rows) const;
+  void take_whole_draws(std::span<DraftChoice> choices) const;
   void choose(const Step& step);
   void compare(Sequence& sequence);
   void count(const ScheduledTokens& run);
