@@ -1,0 +1,180 @@
+#include "ridgeline/tools/product_probe.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "ridgeline/base/check.h"
+#include "ridgeline/ops/cpu/cpu_backend.h"
+#include "ridgeline/platform/topology.h"
+#include "ridgeline/quant/block_format.h"
+#include "ridgeline/quant/random_blocks.h"
+#include "ridgeline/tools/repeat_timing.h"
+
+namespace ridgeline {
+namespace {
+
+/// Four times the last-level cache is out of its reach.
+constexpr std::size_t kCaches = 4;
+constexpr std::size_t kRingBytesMin = std::size_t{1} << 20, kRingBytesMax = std::size_t{512} << 20;
+constexpr double kBandwidthSeconds = 0.02;
+
+/// Rows of made-up weights, packed.
+std::vector<std::byte> packed_panel(const Backend& backend, MatrixType type, std::int64_t inputs,
+                                    std::size_t bytes) {
+  const std::int64_t rows = backend.pack_granularity();
+  const std::size_t stride = row_bytes(type.dtype, inputs);
+  std::vector<std::byte> file(stride * static_cast<std::size_t>(rows));
+  std::vector<float> values(static_cast<std::size_t>(inputs));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::byte* to = file.data() + static_cast<std::size_t>(r) * stride;
+    if (can_encode(type.dtype)) {
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] =
+            0.02F *
+            (static_cast<float>((i * 37 + static_cast<std::size_t>(r)) % 255) / 127.0F - 1.0F);
+      encode(type.dtype, values.data(), inputs, to);
+    } else {
+      random_blocks(type.dtype, static_cast<std::uint32_t>(r), 0.02F, inputs, to);
+    }
+  }
+  // Panels are 64-byte aligned, which a vector need not be.
+  auto buffer = Buffer::allocate(bytes, "a panel");
+  std::vector<std::byte> panel(bytes);
+  if (!buffer) return panel;
+  backend.pack_rows(type, rows, inputs, file.data(), buffer->data());
+  std::memcpy(panel.data(), buffer->data(), bytes);
+  return panel;
+}
+
+}  // namespace
+
+struct ProductProbe::State {
+  Options options;
+  std::shared_ptr<Buffer> ring;
+  std::size_t ring_bytes = 0;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<BandwidthProbe> bandwidth;
+};
+
+ProductProbe::ProductProbe(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ProductProbe::~ProductProbe() = default;
+ProductProbe::ProductProbe(ProductProbe&&) noexcept = default;
+
+bool ProductProbe::reads_memory() const { return state_->ring_bytes > topology().l3_bytes; }
+
+double ProductProbe::measure_bandwidth(double seconds) {
+  return state_->bandwidth->measure(seconds);
+}
+
+/// Seconds of a product that reads `bytes`, and the memory's rate: in turn, since it may change
+/// from one moment to the next; the ratio is the middle one.
+double ProductProbe::beside_memory(const std::function<void()>& product, double bytes,
+                                   double& read_bytes_per_second) {
+  constexpr int kTurns = 5;
+  constexpr double kProductSeconds = 0.02;
+  std::vector<double> ratios, rates;
+  double before = measure_bandwidth(kBandwidthSeconds);
+  for (int i = 0; i < kTurns; ++i) {
+    const double seconds = seconds_of_call(product, kProductSeconds);
+    const double after = measure_bandwidth(kBandwidthSeconds);
+    rates.push_back((before + after) / 2);
+    ratios.push_back(seconds * rates.back() / bytes);
+    before = after;
+  }
+  read_bytes_per_second = median(rates);
+  return median(ratios) * bytes / read_bytes_per_second;
+}
+
+Result<ProductProbe> ProductProbe::create(const Options& options) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  const std::size_t out_of_reach =
+      std::clamp(kCaches * topology().l3_bytes, kRingBytesMin * 64, kRingBytesMax);
+  state->ring_bytes = std::clamp(options.weight_bytes, kRingBytesMin, out_of_reach);
+  RIDGELINE_TRY(Buffer ring, Buffer::allocate(state->ring_bytes, "the probe's weights"));
+  state->ring = std::make_shared<Buffer>(std::move(ring));
+  const int threads =
+      options.backend.threads > 0 ? options.backend.threads : topology().default_threads();
+  state->pool = std::make_unique<ThreadPool>(threads, options.backend.pin);
+  state->bandwidth = std::make_unique<BandwidthProbe>(*state->pool, /*seconds=*/0.5);
+  return ProductProbe(std::move(state));
+}
+
+Result<ProductRate> ProductProbe::measure(MatrixType type, std::int64_t outputs,
+                                          std::int64_t inputs, std::span<const std::int64_t> rows,
+                                          double seconds) {
+  RIDGELINE_CHECK(!rows.empty() && rows.front() == 1 && std::ranges::is_sorted(rows));
+  RIDGELINE_TRY(const std::unique_ptr<CpuBackend> backend,
+                CpuBackend::create(state_->options.backend));
+  const std::int64_t width = backend->pack_granularity();
+  outputs = (outputs + width - 1) / width * width;
+  RIDGELINE_TRY(const std::size_t panel_bytes, backend->packed_bytes(type, width, inputs));
+  const std::size_t matrix_bytes = panel_bytes * static_cast<std::size_t>(outputs / width);
+  // A matrix that is larger than the ring has room for becomes shorter.
+  if (matrix_bytes > state_->ring_bytes)
+    outputs =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(state_->ring_bytes / panel_bytes)) *
+        width;
+  const auto panels = static_cast<std::size_t>(outputs / width);
+  const std::size_t matrices =
+      std::max<std::size_t>(1, state_->ring_bytes / (panels * panel_bytes));
+  if (matrices * panels * panel_bytes > state_->ring->size()) {
+    RIDGELINE_TRY(Buffer larger,
+                  Buffer::allocate(matrices * panels * panel_bytes, "the probe's weights"));
+    state_->ring = std::make_shared<Buffer>(std::move(larger));
+  }
+  const std::vector<std::byte> panel = packed_panel(*backend, type, inputs, panel_bytes);
+  backend->pool().parallel_for(
+      static_cast<std::int64_t>(matrices * panels), [&](std::int64_t p, int) {
+        std::memcpy(state_->ring->data() + static_cast<std::size_t>(p) * panel_bytes, panel.data(),
+                    panel_bytes);
+      });
+
+  std::vector<std::unique_ptr<PackedWeight>> weights;
+  for (std::size_t m = 0; m < matrices; ++m) {
+    const std::span<const std::byte> bytes(state_->ring->data() + m * panels * panel_bytes,
+                                           panels * panel_bytes);
+    RIDGELINE_TRY(auto weight, backend->adopt_weight(type, outputs, inputs, {bytes, state_->ring}));
+    weights.push_back(std::move(weight));
+  }
+
+  Backend::Limits limits;
+  limits.max_rows = rows.back();
+  limits.max_cols = inputs;
+  limits.max_positions = limits.query_heads = limits.kv_heads = limits.head_dim = 1;
+  RIDGELINE_TRY_STATUS(backend->reserve(limits));
+  std::vector<float> x(static_cast<std::size_t>(rows.back() * inputs));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 255) / 127.0F - 1.0F;
+  std::vector<float> out(static_cast<std::size_t>(rows.back() * outputs));
+  const auto multiply = [&](const PackedWeight& weight, std::int64_t n) {
+    const std::array output{
+        LinearOutput{&weight, Matrix{out.data(), n, weight.rows(), weight.rows()}}};
+    backend->linear(Matrix{x.data(), n, inputs, inputs}, output);
+  };
+
+  ProductRate rate;
+  rate.type = type;
+  const auto& kernel = static_cast<const CpuWeight&>(*weights.front()).kernel();
+  rate.arithmetic = arithmetic_of(kernel.activation);
+  rate.bytes_per_weight =
+      static_cast<double>(kernel.read_bytes(inputs)) / static_cast<double>(width * inputs);
+  const double elements = static_cast<double>(outputs * inputs);
+  const double budget = seconds / static_cast<double>(rows.size());
+  std::size_t next = 0;
+  for (const std::int64_t n : rows) {
+    const auto product = [&] { multiply(*weights[next++ % matrices], n); };
+    double taken = 0;
+    if (n == 1 && reads_memory()) {
+      taken = beside_memory(product, rate.bytes_per_weight * elements, rate.read_bytes_per_second);
+    } else {
+      taken = seconds_of_call(product, budget);
+    }
+    rate.knots.push_back({static_cast<double>(n), taken / elements});
+  }
+  return rate;
+}
+
+}  // namespace ridgeline
