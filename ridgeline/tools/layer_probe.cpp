@@ -89,30 +89,36 @@ double LayerProbe::run(KvCache& cache, std::int64_t position, std::int64_t rows,
       seconds);
 }
 
-Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates, double now,
-                                      double seconds) {
+Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates,
+                                      const std::function<double()>& slowdown, double seconds) {
+  constexpr int kTurns = 7;
   const auto blocks = static_cast<int>((far_ + many_rows_ + kKvBlockTokens - 1) / kKvBlockTokens);
   RIDGELINE_TRY(const auto cache, backend_->make_kv_cache(config_.kv_shape(kv_type, blocks)));
-  const auto products = [&](double rows) {
-    return products_seconds(work_, rates, rows, rows, now);
-  };
+  const auto rows = static_cast<double>(many_rows_), far = static_cast<double>(far_);
+  const double of_one = products_seconds(work_, rates, 1, 1),
+               of_many = products_seconds(work_, rates, rows, rows);
   const double many_far = run(*cache, far_, many_rows_, seconds / 4);
   const double many_near = run(*cache, 0, many_rows_, seconds / 4);
-  const double one_near = run(*cache, 0, 1, seconds / 4),
-               one_far = run(*cache, far_, 1, seconds / 4);
+  std::vector<double> rest, further;
+  double before = slowdown();
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const double near = run(*cache, 0, 1, seconds / (4 * kTurns));
+    further.push_back(run(*cache, far_, 1, seconds / (4 * kTurns)) - near);
+    const double after = slowdown();
+    rest.push_back(near - of_one * (before + after) / 2);
+    before = after;
+  }
   const auto each = [&](double all) { return all / layers(); };
-  const auto rows = static_cast<double>(many_rows_), far = static_cast<double>(far_);
   LayerRate rate;
   if (far_ > 0) {
-    rate.seconds_per_position = std::max(0.0, each(one_far - one_near)) / far;
+    rate.seconds_per_position = std::max(0.0, each(median(further))) / far;
     rate.seconds_per_pair = std::max(0.0, each(many_far - many_near)) / (far * rows);
   }
-  rate.seconds_one = each(one_near - products(1)) - rate.seconds_per_position;
+  rate.seconds_one = each(median(rest)) - rate.seconds_per_position;
   const double pairs = rows * (rows + 1) / 2;
   if (many_rows_ > 1)
     rate.seconds_per_row =
-        (each(many_near - products(rows)) - rate.seconds_per_pair * pairs - rate.seconds_one) /
-        (rows - 1);
+        (each(many_near - of_many) - rate.seconds_per_pair * pairs - rate.seconds_one) / (rows - 1);
   return rate;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -25,10 +26,11 @@ class LayerProbe {
                                                     const BackendOptions& options);
 
   /// With a cache of `kv_type`. What is not the products' time by `rates` is the layers'.
-  /// `read_bytes_per_second`: what memory gives now. Takes about `seconds`, where a prompt's chunk
-  /// does not take much longer.
-  Result<LayerRate> measure(DType kv_type, const SpeedRates& rates, double read_bytes_per_second,
-                            double seconds);
+  /// `slowdown` says how much longer than by `rates` a product of one row takes at this moment: it
+  /// is asked in turn with the layers, since memory and neighbours change. Takes about `seconds`,
+  /// where a prompt's chunk does not take much longer.
+  Result<LayerRate> measure(DType kv_type, const SpeedRates& rates,
+                            const std::function<double()>& slowdown, double seconds);
   /// Of a pass, beside layers and products: the way of a row's logits out of the backend.
   double head_seconds();
 

@@ -51,9 +51,10 @@ const ProductRate* SpeedRates::find(MatrixType type) const {
   return it == products.end() ? nullptr : &*it;
 }
 
-bool SpeedRates::read_memory() const {
-  return std::ranges::any_of(products,
-                             [](const ProductRate& p) { return p.read_bytes_per_second > 0; });
+double SpeedRates::memory() const {
+  double most = 0;
+  for (const ProductRate& p : products) most = std::max(most, p.read_bytes_per_second);
+  return most;
 }
 
 MatrixType product_type(const TensorView& tensor, ActivationPrecision activations) {
@@ -126,8 +127,8 @@ PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pas
           positions_seen(static_cast<double>(part.position), n, static_cast<double>(sight.window));
       // Arithmetic for each pair, or the reading of each position, whichever is longer.
       double reading = rates.layer.seconds_per_position * seen.positions;
-      if (now > 0 && rates.read_memory())
-        reading = std::max(reading, work.kv_bytes * seen.positions / now);
+      if (const double read = now > 0 ? now : rates.memory(); rates.read_memory())
+        reading = std::max(reading, work.kv_bytes * seen.positions / read);
       time.attention +=
           sight.share * work.layers * std::max(rates.layer.seconds_per_pair * seen.pairs, reading);
     }

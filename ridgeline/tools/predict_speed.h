@@ -59,7 +59,9 @@ struct SpeedRates {
   /// Null if the type was not measured.
   const ProductRate* find(MatrixType type) const;
   /// Whether weights come from main memory, and so K and V with them.
-  bool read_memory() const;
+  bool read_memory() const { return memory() > 0; }
+  /// Bytes per second that memory gave when the rates were measured; 0: it was not read.
+  double memory() const;
 };
 
 /// What the passes of a model consist of, as far as time depends on it.

@@ -103,22 +103,62 @@ Result<ProductProbe> ProductProbe::create(const Options& options) {
   return ProductProbe(std::move(state));
 }
 
-Result<ProductRate> ProductProbe::measure(MatrixType type, std::int64_t outputs,
-                                          std::int64_t inputs, std::span<const std::int64_t> rows,
-                                          double seconds) {
-  RIDGELINE_CHECK(!rows.empty() && rows.front() == 1 && std::ranges::is_sorted(rows));
-  RIDGELINE_TRY(const std::unique_ptr<CpuBackend> backend,
-                CpuBackend::create(state_->options.backend));
+/// Equal matrices that fill the ring.
+class ProductProbe::Matrices final : public ProductProbe::Product {
+ public:
+  Matrices(std::unique_ptr<CpuBackend> backend, std::int64_t outputs, std::int64_t inputs,
+           std::int64_t rows_max)
+      : backend_(std::move(backend)),
+        outputs_(outputs),
+        inputs_(inputs),
+        x_(static_cast<std::size_t>(rows_max * inputs)),
+        out_(static_cast<std::size_t>(rows_max * outputs)) {
+    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<float>(i % 255) / 127.0F - 1.0F;
+  }
+
+  Status adopt(MatrixType type, const std::shared_ptr<Buffer>& ring, std::size_t matrices,
+               std::size_t matrix_bytes, std::int64_t rows_max) {
+    for (std::size_t m = 0; m < matrices; ++m) {
+      const std::span<const std::byte> bytes(ring->data() + m * matrix_bytes, matrix_bytes);
+      RIDGELINE_TRY(auto weight, backend_->adopt_weight(type, outputs_, inputs_, {bytes, ring}));
+      weights_.push_back(std::move(weight));
+    }
+    Backend::Limits limits;
+    limits.max_rows = rows_max;
+    limits.max_cols = inputs_;
+    limits.max_positions = limits.query_heads = limits.kv_heads = limits.head_dim = 1;
+    return backend_->reserve(limits);
+  }
+
+  void multiply(std::int64_t rows) override {
+    const PackedWeight& weight = *weights_[next_++ % weights_.size()];
+    const std::array output{LinearOutput{&weight, Matrix{out_.data(), rows, outputs_, outputs_}}};
+    backend_->linear(Matrix{x_.data(), rows, inputs_, inputs_}, output);
+  }
+  double weights() const override { return static_cast<double>(outputs_ * inputs_); }
+  const WeightKernel& kernel() const {
+    return static_cast<const CpuWeight&>(*weights_.front()).kernel();
+  }
+
+ private:
+  std::unique_ptr<CpuBackend> backend_;
+  std::int64_t outputs_, inputs_;
+  std::vector<std::unique_ptr<PackedWeight>> weights_;
+  std::vector<float> x_, out_;
+  std::size_t next_ = 0;
+};
+
+Result<std::unique_ptr<ProductProbe::Matrices>> ProductProbe::fill(MatrixType type,
+                                                                   std::int64_t outputs,
+                                                                   std::int64_t inputs,
+                                                                   std::int64_t rows_max) {
+  RIDGELINE_TRY(std::unique_ptr<CpuBackend> backend, CpuBackend::create(state_->options.backend));
   const std::int64_t width = backend->pack_granularity();
-  outputs = (outputs + width - 1) / width * width;
   RIDGELINE_TRY(const std::size_t panel_bytes, backend->packed_bytes(type, width, inputs));
-  const std::size_t matrix_bytes = panel_bytes * static_cast<std::size_t>(outputs / width);
   // A matrix that is larger than the ring has room for becomes shorter.
-  if (matrix_bytes > state_->ring_bytes)
-    outputs =
-        std::max<std::int64_t>(1, static_cast<std::int64_t>(state_->ring_bytes / panel_bytes)) *
-        width;
-  const auto panels = static_cast<std::size_t>(outputs / width);
+  const std::size_t panels =
+      std::clamp<std::size_t>(static_cast<std::size_t>((outputs + width - 1) / width), 1,
+                              std::max<std::size_t>(1, state_->ring_bytes / panel_bytes));
   const std::size_t matrices =
       std::max<std::size_t>(1, state_->ring_bytes / (panels * panel_bytes));
   if (matrices * panels * panel_bytes > state_->ring->size()) {
@@ -132,47 +172,40 @@ Result<ProductRate> ProductProbe::measure(MatrixType type, std::int64_t outputs,
         std::memcpy(state_->ring->data() + static_cast<std::size_t>(p) * panel_bytes, panel.data(),
                     panel_bytes);
       });
+  auto filled = std::make_unique<Matrices>(
+      std::move(backend), static_cast<std::int64_t>(panels) * width, inputs, rows_max);
+  RIDGELINE_TRY_STATUS(filled->adopt(type, state_->ring, matrices, panels * panel_bytes, rows_max));
+  return filled;
+}
 
-  std::vector<std::unique_ptr<PackedWeight>> weights;
-  for (std::size_t m = 0; m < matrices; ++m) {
-    const std::span<const std::byte> bytes(state_->ring->data() + m * panels * panel_bytes,
-                                           panels * panel_bytes);
-    RIDGELINE_TRY(auto weight, backend->adopt_weight(type, outputs, inputs, {bytes, state_->ring}));
-    weights.push_back(std::move(weight));
-  }
+Result<std::unique_ptr<ProductProbe::Product>> ProductProbe::prepare(MatrixType type,
+                                                                     std::int64_t outputs,
+                                                                     std::int64_t inputs,
+                                                                     std::int64_t rows_max) {
+  return fill(type, outputs, inputs, rows_max);
+}
 
-  Backend::Limits limits;
-  limits.max_rows = rows.back();
-  limits.max_cols = inputs;
-  limits.max_positions = limits.query_heads = limits.kv_heads = limits.head_dim = 1;
-  RIDGELINE_TRY_STATUS(backend->reserve(limits));
-  std::vector<float> x(static_cast<std::size_t>(rows.back() * inputs));
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 255) / 127.0F - 1.0F;
-  std::vector<float> out(static_cast<std::size_t>(rows.back() * outputs));
-  const auto multiply = [&](const PackedWeight& weight, std::int64_t n) {
-    const std::array output{
-        LinearOutput{&weight, Matrix{out.data(), n, weight.rows(), weight.rows()}}};
-    backend->linear(Matrix{x.data(), n, inputs, inputs}, output);
-  };
-
+Result<ProductRate> ProductProbe::measure(MatrixType type, std::int64_t outputs,
+                                          std::int64_t inputs, std::span<const std::int64_t> rows,
+                                          double seconds) {
+  RIDGELINE_CHECK(!rows.empty() && rows.front() == 1 && std::ranges::is_sorted(rows));
+  RIDGELINE_TRY(const auto product, fill(type, outputs, inputs, rows.back()));
+  const WeightKernel& kernel = product->kernel();
   ProductRate rate;
   rate.type = type;
-  const auto& kernel = static_cast<const CpuWeight&>(*weights.front()).kernel();
   rate.arithmetic = arithmetic_of(kernel.activation);
+  const std::size_t panel_bytes = kernel.read_bytes(inputs);
+  const KernelTable& kernels = *find_kernels(state_->options.backend.isa);
   rate.bytes_per_weight =
-      static_cast<double>(kernel.read_bytes(inputs)) / static_cast<double>(width * inputs);
-  const double elements = static_cast<double>(outputs * inputs);
+      static_cast<double>(panel_bytes) / static_cast<double>(kernels.panel_width * inputs);
   const double budget = seconds / static_cast<double>(rows.size());
-  std::size_t next = 0;
   for (const std::int64_t n : rows) {
-    const auto product = [&] { multiply(*weights[next++ % matrices], n); };
-    double taken = 0;
-    if (n == 1 && reads_memory()) {
-      taken = beside_memory(product, rate.bytes_per_weight * elements, rate.read_bytes_per_second);
-    } else {
-      taken = seconds_of_call(product, budget);
-    }
-    rate.knots.push_back({static_cast<double>(n), taken / elements});
+    const auto run = [&] { product->multiply(n); };
+    const double taken = n == 1 && reads_memory()
+                             ? beside_memory(run, rate.bytes_per_weight * product->weights(),
+                                             rate.read_bytes_per_second)
+                             : seconds_of_call(run, budget);
+    rate.knots.push_back({static_cast<double>(n), taken / product->weights()});
   }
   return rate;
 }

@@ -34,6 +34,18 @@ class ProductProbe {
   Result<ProductRate> measure(MatrixType type, std::int64_t outputs, std::int64_t inputs,
                               std::span<const std::int64_t> rows, double seconds);
 
+  /// A product to be run again and again, beside other work; valid until the next measure() or
+  /// prepare().
+  class Product {
+   public:
+    virtual ~Product() = default;
+    /// With the weights that were used longest ago.
+    virtual void multiply(std::int64_t rows) = 0;
+    virtual double weights() const = 0;  ///< of one product
+  };
+  Result<std::unique_ptr<Product>> prepare(MatrixType type, std::int64_t outputs,
+                                           std::int64_t inputs, std::int64_t rows_max);
+
   /// Whether the weights are too large for the last-level cache.
   bool reads_memory() const;
   /// What main memory gives at this moment; 0 if there was none for the probe.
@@ -41,6 +53,9 @@ class ProductProbe {
 
  private:
   struct State;
+  class Matrices;
+  Result<std::unique_ptr<Matrices>> fill(MatrixType type, std::int64_t outputs, std::int64_t inputs,
+                                         std::int64_t rows_max);
   double beside_memory(const std::function<void()>& product, double bytes,
                        double& read_bytes_per_second);
   explicit ProductProbe(std::unique_ptr<State> state);

@@ -12,18 +12,18 @@ namespace ridgeline {
 /// `seconds` and no fewer than three, the lower quartile. What else the machine does only adds.
 template <class Body>
 double seconds_of_call(Body&& body, double seconds) {
-  using Clock = std::chrono::steady_clock;
+  using Steady = std::chrono::steady_clock;
   constexpr double kRunSeconds = 1e-3;
   constexpr std::size_t kRunsMin = 3;
-  const auto since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
+  const auto since = [](Steady::time_point begin) {
+    return std::chrono::duration<double>(Steady::now() - begin).count();
   };
-  const auto begin = Clock::now();
+  const auto begin = Steady::now();
   body();
   int calls = std::max(1, static_cast<int>(kRunSeconds / std::max(since(begin), 1e-7)));
   std::vector<double> runs;
   while (runs.size() < kRunsMin || since(begin) < seconds) {
-    const auto run_begin = Clock::now();
+    const auto run_begin = Steady::now();
     for (int i = 0; i < calls; ++i) body();
     const double taken = since(run_begin);
     runs.push_back(taken / calls);

@@ -8,6 +8,7 @@
 
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/tools/layer_probe.h"
+#include "ridgeline/tools/repeat_timing.h"
 
 namespace ridgeline::doctor {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 /// Outputs of a measured product at most: more only takes longer.
 constexpr std::int64_t kOutputsMax = 4096;
 constexpr double kLayerSeconds = 0.6, kProductSeconds = 0.3, kOtherProductSeconds = 0.1,
-                 kBandwidthSeconds = 0.05;
+                 kSlowdownSeconds = 0.015;
 /// Of all weights, what a type must have to be worth a closer look.
 constexpr double kSmallShare = 0.02;
 
@@ -39,7 +40,10 @@ ProductShape common_shape(std::span<const TensorView> tensors, ActivationPrecisi
   for (const TensorView& tensor : tensors) {
     const std::int64_t matrices = matrices_in(tensor);
     if (matrices == 0 || (type != nullptr && product_type(tensor, activations) != *type)) continue;
-    weights[{tensor.rows() / matrices, tensor.cols()}] += static_cast<double>(tensor.elements());
+    // Experts are multiplied by in one go, as if they were one matrix.
+    const std::int64_t outputs =
+        is_expert_tensor(tensor.name) ? tensor.rows() : tensor.rows() / matrices;
+    weights[{outputs, tensor.cols()}] += static_cast<double>(tensor.elements());
   }
   const auto most = std::ranges::max_element(weights, {}, [](const auto& w) { return w.second; });
   if (most == weights.end()) return {};
@@ -82,9 +86,16 @@ Result<ModelRates> measure_rates(const ModelConfig& config, const Checkpoint& fi
   }
   ModelRates measured;
   RIDGELINE_TRY(const auto layers, LayerProbe::create(file, config, options.backend));
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
+  const ProductShape shape = common_shape(tensors, options.backend.activations, &most->first);
+  RIDGELINE_TRY(const auto product, probe.prepare(most->first, shape.outputs, shape.inputs, 1));
+  const double by_rates =
+      rates.find(most->first)->knots.front().seconds_per_weight * product->weights();
+  const auto slowdown = [&] {
+    return seconds_of_call([&] { product->multiply(1); }, kSlowdownSeconds) / by_rates;
+  };
   const auto measure = [&](DType kv_type, double seconds) {
-    const double now = rates.read_memory() ? probe.measure_bandwidth(kBandwidthSeconds) : 0;
-    return layers->measure(kv_type, rates, now, seconds);
+    return layers->measure(kv_type, rates, slowdown, seconds);
   };
   RIDGELINE_TRY(rates.layer, measure(options.kv_type, kLayerSeconds));
   RIDGELINE_TRY(measured.small_layer, measure(DType::kQ8_0, kLayerSeconds / 2));
