@@ -100,7 +100,7 @@ void print_rates(const ModelDiagnosis& d) {
                                      {"ops", "many rows, GOP/s", 0, 1e-9},
                                      {"peak", "of peak, %", 0, 100}});
   for (const ProductRate& p : d.rates->products) {
-    const double peak = d.ceilings.peak(p.arithmetic);
+    const double peak = p.peak_ops_per_second;
     const double read = p.bytes_per_weight / p.knots.front().seconds_per_weight;
     const auto positive = [](double x) {
       return Table::cell(x > 0 ? std::optional(x) : std::nullopt);
@@ -160,6 +160,7 @@ void print_checks(const ModelDiagnosis& d) {
   Table table(OutputFormat::kTable, {{"test", "test"},
                                      {"tokens", "tokens"},
                                      {"depth", "depth"},
+                                     {"pieces", "times"},
                                      {"predicted", "predicted, tok/s", 2},
                                      {"measured", "measured, tok/s", 2},
                                      {"error", "error, %", 1, 100},
@@ -167,8 +168,8 @@ void print_checks(const ModelDiagnosis& d) {
   for (const doctor::SpeedCheck& c : d.checks)
     table.row(
         {std::string(c.work.kind == ridgeline::Workload::Kind::kPrefill ? "prefill" : "decode"),
-         c.work.tokens, c.work.depth, c.predicted_tokens_per_second, c.measured_tokens_per_second,
-         c.error(), c.read_bytes_per_second});
+         c.work.tokens, c.work.depth, std::int64_t{c.pieces}, c.predicted_tokens_per_second,
+         c.measured_tokens_per_second, c.error(), c.read_bytes_per_second});
   fmt::print("Loaded: weights {}, workspace {} ({} and {} predicted).\n",
              size_text(d.measured_memory.weight_bytes),
              size_text(d.measured_memory.workspace_bytes), size_text(d.fit.weight_bytes),

@@ -32,7 +32,7 @@ Json rates_json(const doctor::ModelDiagnosis& d) {
          {"weights_fit_in_cache", !d.rates->read_memory()}};
   j["products"] = Json::array();
   for (const ProductRate& p : d.rates->products) {
-    const double peak = d.ceilings.peak(p.arithmetic);
+    const double peak = p.peak_ops_per_second;
     Json knots = Json::array();
     for (const auto& k : p.knots)
       knots.push_back({{"rows", k.rows}, {"seconds_per_weight", k.seconds_per_weight}});
@@ -60,10 +60,11 @@ Json checks_json(const doctor::ModelDiagnosis& d) {
         {{"test", c.work.kind == ridgeline::Workload::Kind::kPrefill ? "prefill" : "decode"},
          {"tokens", c.work.tokens},
          {"depth", c.work.depth},
+         {"pieces", c.pieces},
          {"predicted_tokens_per_second", c.predicted_tokens_per_second},
          {"measured_tokens_per_second", c.measured_tokens_per_second},
          {"error", c.error()},
-         {"read_bytes_per_second", c.read_bytes_per_second}});
+         {"ceilings", to_json(c.ceilings)}});
   return list;
 }
 

@@ -90,15 +90,22 @@ double LayerProbe::run(KvCache& cache, std::int64_t position, std::int64_t rows,
 }
 
 Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates,
-                                      const std::function<double()>& slowdown, double seconds) {
+                                      const std::function<double()>& slowdown,
+                                      const std::function<Ceilings()>& peaks, double seconds) {
   constexpr int kTurns = 7;
   const auto blocks = static_cast<int>((far_ + many_rows_ + kKvBlockTokens - 1) / kKvBlockTokens);
   RIDGELINE_TRY(const auto cache, backend_->make_kv_cache(config_.kv_shape(kv_type, blocks)));
   const auto rows = static_cast<double>(many_rows_), far = static_cast<double>(far_);
-  const double of_one = products_seconds(work_, rates, 1, 1),
-               of_many = products_seconds(work_, rates, rows, rows);
-  const double many_far = run(*cache, far_, many_rows_, seconds / 4);
-  const double many_near = run(*cache, 0, many_rows_, seconds / 4);
+  const double of_one = products_seconds(work_, rates, 1, 1);
+  const auto many = [&](std::int64_t position, double& of_products) {
+    const Ceilings before = peaks();
+    const double taken = run(*cache, position, many_rows_, seconds / 4);
+    of_products = products_seconds(work_, rates, rows, rows, mean(before, peaks()));
+    return taken;
+  };
+  double products_far = 0, products_near = 0;
+  const double many_far = many(far_, products_far) - products_far;
+  const double many_near = many(0, products_near) - products_near;
   std::vector<double> rest, further;
   double before = slowdown();
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -118,7 +125,7 @@ Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates,
   const double pairs = rows * (rows + 1) / 2;
   if (many_rows_ > 1)
     rate.seconds_per_row =
-        (each(many_near - of_many) - rate.seconds_per_pair * pairs - rate.seconds_one) / (rows - 1);
+        (each(many_near) - rate.seconds_per_pair * pairs - rate.seconds_one) / (rows - 1);
   return rate;
 }
 

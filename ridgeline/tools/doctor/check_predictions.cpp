@@ -1,6 +1,7 @@
 // The model itself, for some seconds, beside what was predicted of it.
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "ridgeline/platform/thread_pool.h"
@@ -11,8 +12,8 @@
 namespace ridgeline::doctor {
 namespace {
 
-constexpr double kPrefillSeconds = 5, kDecodeSeconds = 3;
-constexpr int kRepetitionsMax = 5;
+constexpr double kPrefillSeconds = 5, kDecodeSeconds = 3, kPeakSeconds = 0.001;
+constexpr int kPiecesMax = 24, kLooks = 3;
 
 /// The most tokens of `choices` that are predicted to take no more than `seconds` in `times` runs;
 /// the fewest if none do.
@@ -25,10 +26,6 @@ std::int64_t affordable(std::initializer_list<std::int64_t> choices, std::int64_
   return chosen;
 }
 
-int repetitions(double once, double seconds) {
-  return std::clamp(static_cast<int>(seconds / once) - 1, 1, kRepetitionsMax);
-}
-
 }  // namespace
 
 Status check_predictions(ModelDiagnosis& d, const EngineOptions& wanted) {
@@ -39,12 +36,11 @@ Status check_predictions(ModelDiagnosis& d, const EngineOptions& wanted) {
   };
   using Kind = Workload::Kind;
   const std::int64_t room = std::max<std::int64_t>(2, std::min<std::int64_t>(d.context, 1024));
-  // Each is run at least twice, the first time to warm up.
   const std::int64_t prompt =
       affordable({16, 64, 128, 256, 512}, room / 2, kPrefillSeconds / 2,
                  [&](std::int64_t n) { return seconds_of(Kind::kPrefill, n, 0); });
   const std::int64_t generated =
-      affordable({4, 16, 32, 64, 128}, room - prompt, kDecodeSeconds / 2,
+      affordable({2, 4, 8, 16, 32}, room - prompt, kDecodeSeconds / 12,
                  [&](std::int64_t n) { return seconds_of(Kind::kDecode, n, prompt); });
 
   EngineOptions options = wanted;
@@ -56,24 +52,51 @@ Status check_predictions(ModelDiagnosis& d, const EngineOptions& wanted) {
   const ModelCost cost = model_cost(engine->config(), file.tensors, kernels,
                                     options.backend.activations, engine->kv_sizes().bytes_seen(1));
   ThreadPool pool(engine->backend().threads(), options.backend.pin);
-  MachineProbe probe(pool, kernels);
-  const auto check = [&](const Workload& workload, double budget) -> Status {
-    const double once = seconds_of(workload.kind, workload.tokens, workload.depth);
-    RIDGELINE_TRY(const std::vector<Measurement> lines,
-                  benchmark_model(*engine, cost, &probe, {workload},
-                                  {.repetitions = repetitions(once, budget), .after_each = {}}));
-    const Measurement& line = lines.front();
+  BandwidthProbe bandwidth(pool, /*seconds=*/0.5);
+  // Memory and neighbours change from one moment to the next, so that many short pieces are
+  // measured, each with a look at the memory behind it.
+  const auto check = [&](const Workload& piece, int pieces) -> Status {
+    double seconds = 0, reading = 0;
+    std::array<double, kArithmetics> computing{};  // seconds per operation
+    int looks = 0;
+    const auto after_each = [&](const Measurement& line) {
+      seconds += line.median_seconds();
+      for (int i = 0; i < kLooks; ++i, ++looks) {
+        const double rate = bandwidth.measure(0);
+        reading += rate > 0 ? 1 / rate : 0;
+        for (const PeakKernel& kernel : kernels.peaks)
+          computing[static_cast<std::size_t>(kernel.arithmetic)] +=
+              1 / measure_peak(pool, kernel, kPeakSeconds);
+      }
+    };
+    RIDGELINE_TRY_STATUS(benchmark_model(
+        *engine, cost, nullptr, std::vector<Workload>(static_cast<std::size_t>(pieces), piece),
+        {.repetitions = 1, .after_each = after_each}));
     SpeedCheck result;
-    result.work = workload;
-    result.measured_tokens_per_second = line.tokens_per_second();
-    result.read_bytes_per_second = line.ceilings().read_bytes_per_second;
-    result.predicted_tokens_per_second = predicted_tokens_per_second(
-        work, rates, workload, d.batch_tokens, result.read_bytes_per_second);
+    result.work = piece;
+    result.pieces = pieces;
+    result.measured_tokens_per_second =
+        static_cast<double>(pieces * piece.total_tokens()) / seconds;
+    result.read_bytes_per_second = reading > 0 ? looks / reading : 0;
+    Ceilings now;
+    now.read_bytes_per_second = result.read_bytes_per_second;
+    for (std::size_t i = 0; i < computing.size(); ++i)
+      now.ops_per_second[i] = computing[i] > 0 ? looks / computing[i] : 0;
+    result.ceilings = now;
+    result.predicted_tokens_per_second =
+        predicted_tokens_per_second(work, rates, piece, d.batch_tokens, now);
     d.checks.push_back(result);
     return {};
   };
-  RIDGELINE_TRY_STATUS(check({Kind::kPrefill, prompt, 0, 1}, kPrefillSeconds));
-  return check({Kind::kDecode, generated, prompt, 1}, kDecodeSeconds);
+  const auto pieces_in = [](double budget, double once) {
+    return std::clamp(static_cast<int>(budget / once), 1, kPiecesMax);
+  };
+  // Each piece of a prompt is run twice, the first time to warm up.
+  const double prompt_seconds = seconds_of(Kind::kPrefill, prompt, 0);
+  RIDGELINE_TRY_STATUS(
+      check({Kind::kPrefill, prompt, 0, 1}, pieces_in(kPrefillSeconds / 2, prompt_seconds)));
+  const double decode_seconds = seconds_of(Kind::kDecode, generated, prompt);
+  return check({Kind::kDecode, generated, prompt, 1}, pieces_in(kDecodeSeconds, decode_seconds));
 }
 
 }  // namespace ridgeline::doctor
