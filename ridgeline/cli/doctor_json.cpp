@@ -64,7 +64,7 @@ Json checks_json(const doctor::ModelDiagnosis& d) {
          {"predicted_tokens_per_second", c.predicted_tokens_per_second},
          {"measured_tokens_per_second", c.measured_tokens_per_second},
          {"error", c.error()},
-         {"ceilings", to_json(c.ceilings)}});
+         {"read_bytes_per_second", c.read_bytes_per_second}});
   return list;
 }
 

@@ -79,33 +79,28 @@ double LayerProbe::run(KvCache& cache, std::int64_t position, std::int64_t rows,
   batch.slices = {{0, static_cast<std::int32_t>(rows), position, KvBlockTables(blocks)}};
   batch.logit_rows.resize(static_cast<std::size_t>(rows));  // all, so that no layer drops any
   std::iota(batch.logit_rows.begin(), batch.logit_rows.end(), 0);
-  std::vector<float> x(x_.begin(), x_.begin() + rows * config_.hidden_size);
-  const std::vector<float> x_begin = x;
+  // Other rows each time: in a mixture they choose other experts, whose weights are elsewhere.
+  const std::int64_t width = config_.hidden_size;
+  std::vector<float> x(static_cast<std::size_t>(rows * width));
+  std::int64_t first = 0;
   return seconds_of_call(
       [&] {
-        x = x_begin;
+        std::copy_n(x_.begin() + first * width, rows * width, x.begin());
+        first = (first + 1) % (many_rows_ - rows + 1);
         for (int layer = 0; layer < layers(); ++layer) model_->run_layer(layer, batch, cache, x);
       },
       seconds);
 }
 
 Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates,
-                                      const std::function<double()>& slowdown,
-                                      const std::function<Ceilings()>& peaks, double seconds) {
+                                      const std::function<double()>& slowdown, double seconds) {
   constexpr int kTurns = 7;
   const auto blocks = static_cast<int>((far_ + many_rows_ + kKvBlockTokens - 1) / kKvBlockTokens);
   RIDGELINE_TRY(const auto cache, backend_->make_kv_cache(config_.kv_shape(kv_type, blocks)));
   const auto rows = static_cast<double>(many_rows_), far = static_cast<double>(far_);
   const double of_one = products_seconds(work_, rates, 1, 1);
-  const auto many = [&](std::int64_t position, double& of_products) {
-    const Ceilings before = peaks();
-    const double taken = run(*cache, position, many_rows_, seconds / 4);
-    of_products = products_seconds(work_, rates, rows, rows, mean(before, peaks()));
-    return taken;
-  };
-  double products_far = 0, products_near = 0;
-  const double many_far = many(far_, products_far) - products_far;
-  const double many_near = many(0, products_near) - products_near;
+  const double many_far = run(*cache, far_, many_rows_, seconds / 4);
+  const double many_near = run(*cache, 0, many_rows_, seconds / 4);
   std::vector<double> rest, further;
   double before = slowdown();
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -124,8 +119,9 @@ Result<LayerRate> LayerProbe::measure(DType kv_type, const SpeedRates& rates,
   rate.seconds_one = each(median(rest)) - rate.seconds_per_position;
   const double pairs = rows * (rows + 1) / 2;
   if (many_rows_ > 1)
-    rate.seconds_per_row =
-        (each(many_near) - rate.seconds_per_pair * pairs - rate.seconds_one) / (rows - 1);
+    rate.seconds_per_row = (each(many_near - products_seconds(work_, rates, rows, rows)) -
+                            rate.seconds_per_pair * pairs - rate.seconds_one) /
+                           (rows - 1);
   return rate;
 }
 

@@ -30,8 +30,7 @@ class LayerProbe {
   /// is asked in turn with the layers, since memory and neighbours change, and so are the `peaks`
   /// of arithmetic. Takes about `seconds`, where a prompt's chunk does not take much longer.
   Result<LayerRate> measure(DType kv_type, const SpeedRates& rates,
-                            const std::function<double()>& slowdown,
-                            const std::function<Ceilings()>& peaks, double seconds);
+                            const std::function<double()>& slowdown, double seconds);
   /// Of a pass, beside layers and products: the way of a row's logits out of the backend.
   double head_seconds();
 

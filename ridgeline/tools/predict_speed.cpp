@@ -24,21 +24,16 @@ double at_rows(std::span<const ProductRate::Knot> knots, double rows) {
 
 }  // namespace
 
-double ProductRate::seconds_per_weight(double rows, const Ceilings& now) const {
+double ProductRate::seconds_per_weight(double rows, double now) const {
   RIDGELINE_CHECK(!knots.empty());
   const double seconds = at_rows(knots, std::max(rows, 1.0));
-  const double read_now = now.read_bytes_per_second, peak_now = now.peak(arithmetic);
+  if (now <= 0 || read_bytes_per_second <= 0) return seconds;
+  const double memory_then = bytes_per_weight / read_bytes_per_second;
+  const double memory_now = bytes_per_weight / now;
   // Reading is behind all of the time where the time is that of reading, and hidden behind
   // arithmetic that takes twice as long.
-  double share = 0, change = 0;
-  if (read_bytes_per_second > 0) {
-    const double memory_then = bytes_per_weight / read_bytes_per_second;
-    share = std::clamp(2 - seconds / memory_then, 0.0, 1.0);
-    if (read_now > 0) change += share * (bytes_per_weight / read_now - memory_then);
-  }
-  if (peak_now > 0 && peak_ops_per_second > 0)
-    change += (1 - share) * seconds * (peak_ops_per_second / peak_now - 1);
-  return seconds + change;
+  const double share = std::clamp(2 - seconds / memory_then, 0.0, 1.0);
+  return seconds + share * (memory_now - memory_then);
 }
 
 double ProductRate::share_of_memory() const {
@@ -57,20 +52,11 @@ const ProductRate* SpeedRates::find(MatrixType type) const {
   return it == products.end() ? nullptr : &*it;
 }
 
-bool SpeedRates::read_memory() const {
-  return std::ranges::any_of(products,
-                             [](const ProductRate& p) { return p.read_bytes_per_second > 0; });
-}
-
-void SpeedRates::take_ceilings() {
+double SpeedRates::memory() const {
   std::vector<double> read;
-  ceilings = {};
-  for (const ProductRate& p : products) {
+  for (const ProductRate& p : products)
     if (p.read_bytes_per_second > 0) read.push_back(p.read_bytes_per_second);
-    double& peak = ceilings.ops_per_second[static_cast<std::size_t>(p.arithmetic)];
-    peak = std::max(peak, p.peak_ops_per_second);
-  }
-  ceilings.read_bytes_per_second = median(read);
+  return median(read);
 }
 
 MatrixType product_type(const TensorView& tensor, ActivationPrecision activations) {
@@ -113,21 +99,10 @@ PassTime& PassTime::operator+=(const PassTime& other) {
   return *this;
 }
 
-namespace {
-
-Ceilings or_else(Ceilings now, const Ceilings& otherwise) {
-  if (now.read_bytes_per_second <= 0) now.read_bytes_per_second = otherwise.read_bytes_per_second;
-  for (std::size_t i = 0; i < now.ops_per_second.size(); ++i)
-    if (now.ops_per_second[i] <= 0) now.ops_per_second[i] = otherwise.ops_per_second[i];
-  return now;
-}
-
-}  // namespace
-
 double products_seconds(const ModelWork& work, const SpeedRates& rates, double rows,
-                        double logit_rows, const Ceilings& now) {
+                        double logit_rows, double now) {
   double seconds = 0;
-  const Ceilings ceilings = or_else(now, rates.ceilings);
+  const double read = now > 0 ? now : rates.memory();
   for (const ModelWork::Weights& weights : work.weights) {
     double through = weights.for_logits ? logit_rows : rows, share = 1;
     if (through == 0) continue;
@@ -138,15 +113,14 @@ double products_seconds(const ModelWork& work, const SpeedRates& rates, double r
     }
     const ProductRate* rate = rates.find(weights.type);
     RIDGELINE_CHECK(rate != nullptr);
-    seconds += weights.count * share * rate->seconds_per_weight(through, ceilings);
+    seconds += weights.count * share * rate->seconds_per_weight(through, read);
   }
   return seconds;
 }
 
-PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pass,
-                 const Ceilings& now) {
+PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pass, double now) {
   PassTime time;
-  const double read = (now.read_bytes_per_second > 0 ? now : rates.ceilings).read_bytes_per_second;
+  const double read = now > 0 ? now : rates.memory();
   double rows = 0, logit_rows = 0;
   for (const Pass::Part& part : pass.parts) {
     const auto n = static_cast<double>(part.rows);
@@ -157,7 +131,7 @@ PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pas
           positions_seen(static_cast<double>(part.position), n, static_cast<double>(sight.window));
       // Arithmetic for each pair, or the reading of each position, whichever is longer.
       double reading = rates.layer.seconds_per_position * seen.positions;
-      if (rates.read_memory() && read > 0)
+      if (read > 0 && rates.read_memory())
         reading = std::max(reading, work.kv_bytes * seen.positions / read);
       time.attention +=
           sight.share * work.layers * std::max(rates.layer.seconds_per_pair * seen.pairs, reading);
@@ -170,20 +144,20 @@ PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pas
 }
 
 PassTime predict(const ModelWork& work, const SpeedRates& rates, std::span<const Pass> passes,
-                 const Ceilings& now) {
+                 double now) {
   PassTime sum;
   for (const Pass& pass : passes) sum += predict(work, rates, pass, now);
   return sum;
 }
 
 double predicted_seconds(const ModelWork& work, const SpeedRates& rates, const Workload& workload,
-                         std::int64_t batch_tokens, const Ceilings& now) {
+                         std::int64_t batch_tokens, double now) {
   return predict(work, rates, passes_of(workload, batch_tokens), now).seconds();
 }
 
 double predicted_tokens_per_second(const ModelWork& work, const SpeedRates& rates,
                                    const Workload& workload, std::int64_t batch_tokens,
-                                   const Ceilings& now) {
+                                   double now) {
   return static_cast<double>(workload.total_tokens()) /
          predicted_seconds(work, rates, workload, batch_tokens, now);
 }

@@ -28,7 +28,7 @@ struct ProductRate {
   double bytes_per_weight = 0;  ///< that a product reads
   /// Bytes per second of main memory beside the measurement; 0: the weights were in a cache.
   double read_bytes_per_second = 0;
-  /// Operations per second in registers beside it; 0: not known.
+  /// Operations per second in registers beside it, at best; 0: not known.
   double peak_ops_per_second = 0;
   struct Knot {
     double rows, seconds_per_weight;
@@ -36,9 +36,8 @@ struct ProductRate {
   std::vector<Knot> knots;  ///< ascending in rows, the first at 1; not empty
 
   /// Linear between knots, proportional to the rows behind the last. As far as the time is that of
-  /// memory, it moves with what memory gives now, and the rest with the peak of arithmetic; zeros:
-  /// as it was.
-  double seconds_per_weight(double rows, const Ceilings& now) const;
+  /// memory, it moves with what memory gives now: `read_bytes_per_second`, 0: as it was.
+  double seconds_per_weight(double rows, double read_bytes_per_second) const;
   /// Of the memory's rate at one row; 0 where it is not known.
   double share_of_memory() const;
   /// Operations per second at the last knot.
@@ -58,16 +57,14 @@ struct SpeedRates {
   std::vector<ProductRate> products;
   LayerRate layer;
   double head_seconds = 0;  ///< of a pass, beside layers and products
-  /// What the machine gave when the rates were measured, on the whole.
-  Ceilings ceilings{};
 
   /// Null if the type was not measured.
   const ProductRate* find(MatrixType type) const;
   /// Whether weights come from main memory, and so K and V with them.
-  bool read_memory() const;
-  /// Sets `ceilings` from what was seen beside the products: memory in the middle, arithmetic at
-  /// its best.
-  void take_ceilings();
+  bool read_memory() const { return memory() > 0; }
+  /// Bytes per second that memory gave when the rates were measured, in the middle of all types;
+  /// 0: it was not read.
+  double memory() const;
 };
 
 /// What the passes of a model consist of, as far as time depends on it.
@@ -94,7 +91,7 @@ MatrixType product_type(const TensorView& tensor, ActivationPrecision activation
 
 /// Of products with `rows` rows, of which `logit_rows` have logits.
 double products_seconds(const ModelWork& work, const SpeedRates& rates, double rows,
-                        double logit_rows, const Ceilings& now = {});
+                        double logit_rows, double read_bytes_per_second = 0);
 
 /// Where the time goes.
 struct PassTime {
@@ -104,19 +101,19 @@ struct PassTime {
   double seconds() const { return products + attention + rest; }
   PassTime& operator+=(const PassTime& other);
 };
-/// Types that were not measured are a bug. `now`: what the machine gives at this moment; zeros:
-/// rates.ceilings.
+/// Types that were not measured are a bug. `read_bytes_per_second`: what memory gives now; 0: what
+/// it gave when the rates were measured.
 PassTime predict(const ModelWork& work, const SpeedRates& rates, const Pass& pass,
-                 const Ceilings& now = {});
+                 double read_bytes_per_second = 0);
 PassTime predict(const ModelWork& work, const SpeedRates& rates, std::span<const Pass> passes,
-                 const Ceilings& now = {});
+                 double read_bytes_per_second = 0);
 
 /// The workload's passes, of at most `batch_tokens` rows.
 double predicted_seconds(const ModelWork& work, const SpeedRates& rates, const Workload& workload,
-                         std::int64_t batch_tokens, const Ceilings& now = {});
+                         std::int64_t batch_tokens, double read_bytes_per_second = 0);
 /// Of all streams together.
 double predicted_tokens_per_second(const ModelWork& work, const SpeedRates& rates,
                                    const Workload& workload, std::int64_t batch_tokens,
-                                   const Ceilings& now = {});
+                                   double read_bytes_per_second = 0);
 
 }  // namespace ridgeline

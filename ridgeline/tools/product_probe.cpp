@@ -19,7 +19,7 @@ namespace {
 /// Four times the last-level cache is out of its reach.
 constexpr std::size_t kCaches = 4;
 constexpr std::size_t kRingBytesMin = std::size_t{1} << 20, kRingBytesMax = std::size_t{512} << 20;
-constexpr double kBandwidthSeconds = 0.02;
+constexpr double kBandwidthSeconds = 0.02, kPeakSeconds = 0.02;
 
 /// Rows of made-up weights, packed.
 std::vector<std::byte> packed_panel(const Backend& backend, MatrixType type, std::int64_t inputs,
@@ -47,21 +47,6 @@ std::vector<std::byte> packed_panel(const Backend& backend, MatrixType type, std
   backend.pack_rows(type, rows, inputs, file.data(), buffer->data());
   std::memcpy(panel.data(), buffer->data(), bytes);
   return panel;
-}
-
-/// Cores may run faster or slower from one moment to the next (a virtual machine's share of its
-/// host): all knots as if beside the best of their peaks.
-void bring_to_one_peak(ProductRate& rate, const std::vector<double>& peaks) {
-  Ceilings best;
-  double& peak = best.ops_per_second[static_cast<std::size_t>(rate.arithmetic)];
-  peak = *std::ranges::max_element(peaks);
-  std::vector<ProductRate::Knot> knots;
-  for (std::size_t i = 0; i < peaks.size(); ++i) {
-    rate.peak_ops_per_second = peaks[i];
-    knots.push_back({rate.knots[i].rows, rate.seconds_per_weight(rate.knots[i].rows, best)});
-  }
-  rate.knots = std::move(knots);
-  rate.peak_ops_per_second = peak;
 }
 
 }  // namespace
@@ -101,15 +86,6 @@ double ProductProbe::beside_memory(const std::function<void()>& product, double 
   }
   read_bytes_per_second = median(rates);
   return median(ratios) * bytes / read_bytes_per_second;
-}
-
-Ceilings ProductProbe::measure_peaks() {
-  constexpr double kPeakSeconds = 0.003;
-  Ceilings ceilings;
-  for (const PeakKernel& kernel : find_kernels(state_->options.backend.isa)->peaks)
-    ceilings.ops_per_second[static_cast<std::size_t>(kernel.arithmetic)] =
-        measure_peak(*state_->pool, kernel, kPeakSeconds);
-  return ceilings;
 }
 
 Result<ProductProbe> ProductProbe::create(const Options& options) {
@@ -220,23 +196,19 @@ Result<ProductRate> ProductProbe::measure(MatrixType type, std::int64_t outputs,
   rate.arithmetic = arithmetic_of(kernel.activation);
   const std::size_t panel_bytes = kernel.read_bytes(inputs);
   const KernelTable& kernels = *find_kernels(state_->options.backend.isa);
+  const auto peak = std::ranges::find(kernels.peaks, rate.arithmetic, &PeakKernel::arithmetic);
+  rate.peak_ops_per_second = measure_peak(*state_->pool, *peak, kPeakSeconds);
   rate.bytes_per_weight =
       static_cast<double>(panel_bytes) / static_cast<double>(kernels.panel_width * inputs);
   const double budget = seconds / static_cast<double>(rows.size());
-  std::vector<double> peaks;
-  double before = measure_peaks().peak(rate.arithmetic);
   for (const std::int64_t n : rows) {
     const auto run = [&] { product->multiply(n); };
     const double taken = n == 1 && reads_memory()
                              ? beside_memory(run, rate.bytes_per_weight * product->weights(),
                                              rate.read_bytes_per_second)
                              : seconds_of_call(run, budget);
-    const double after = measure_peaks().peak(rate.arithmetic);
-    peaks.push_back((before + after) / 2);
-    before = after;
     rate.knots.push_back({static_cast<double>(n), taken / product->weights()});
   }
-  bring_to_one_peak(rate, peaks);
   return rate;
 }
 

@@ -50,8 +50,6 @@ class ProductProbe {
   bool reads_memory() const;
   /// What main memory gives at this moment; 0 if there was none for the probe.
   double measure_bandwidth(double seconds);
-  /// Arithmetic in registers at this moment, of every kind; memory is not looked at.
-  Ceilings measure_peaks();
 
  private:
   struct State;

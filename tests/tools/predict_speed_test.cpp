@@ -19,12 +19,6 @@ ProductRate rate_of_q4() {
   return rate;
 }
 
-Ceilings reading(double bytes_per_second) {
-  Ceilings c;
-  c.read_bytes_per_second = bytes_per_second;
-  return c;
-}
-
 SpeedRates rates_of_q4() {
   SpeedRates rates;
   rates.products = {rate_of_q4()};
@@ -46,11 +40,11 @@ ModelWork two_layers() {
 
 TEST(ProductRate, BetweenKnotsAndBehindThem) {
   const ProductRate rate = rate_of_q4();
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, {}), 0.005);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(0.5, {}), 0.005);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(2, {}), 0.006);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(10, {}), 0.012);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(160, {}), 0.16);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, 0), 0.005);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(0.5, 0), 0.005);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(2, 0), 0.006);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(10, 0), 0.012);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(160, 0), 0.16);
   EXPECT_DOUBLE_EQ(rate.share_of_memory(), 1);
   EXPECT_DOUBLE_EQ(rate.ops_per_second(), 2 * 16 / 0.016);
 }
@@ -58,39 +52,16 @@ TEST(ProductRate, BetweenKnotsAndBehindThem) {
 TEST(ProductRate, FollowsTheMemoryAsFarAsItIsTheLimit) {
   ProductRate rate = rate_of_q4();
   // All of a single row's time is reading: twice the bandwidth is half the time.
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, reading(200)), 0.0025);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, reading(50)), 0.01);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, 200), 0.0025);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, 50), 0.01);
   // Four rows take 1.6 times as long as reading: 0.4 of the change.
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(4, reading(200)), 0.008 - 0.4 * 0.0025);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(4, 200), 0.008 - 0.4 * 0.0025);
   // Arithmetic hides it.
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(16, reading(200)), 0.016);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(16, 200), 0.016);
   // Weights in a cache do not care.
   rate.read_bytes_per_second = 0;
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, reading(200)), 0.005);
+  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, 200), 0.005);
   EXPECT_EQ(rate.share_of_memory(), 0);
-}
-
-TEST(ProductRate, FollowsThePeakAsFarAsArithmeticIsTheLimit) {
-  const ProductRate rate = rate_of_q4();
-  Ceilings now;
-  now.ops_per_second[static_cast<std::size_t>(Arithmetic::kInt8)] = 500;
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(1, now), 0.005);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(4, now), 0.008 + 0.6 * 0.008);
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(16, now), 0.032);
-  now = {};
-  now.ops_per_second[static_cast<std::size_t>(Arithmetic::kF32)] = 500;  // another kind
-  EXPECT_DOUBLE_EQ(rate.seconds_per_weight(16, now), 0.016);
-}
-
-TEST(SpeedRates, CeilingsAreThoseSeenBesideTheProducts) {
-  SpeedRates rates;
-  rates.products = {rate_of_q4(), rate_of_q4(), rate_of_q4()};
-  rates.products[1].read_bytes_per_second = 300;
-  rates.products[1].peak_ops_per_second = 2000;
-  rates.take_ceilings();
-  EXPECT_DOUBLE_EQ(rates.ceilings.read_bytes_per_second, 100);
-  EXPECT_DOUBLE_EQ(rates.ceilings.peak(Arithmetic::kInt8), 2000);
-  EXPECT_DOUBLE_EQ(rates.ceilings.peak(Arithmetic::kF32), 0);
 }
 
 TEST(PredictSpeed, OfADecodedToken) {
@@ -145,8 +116,8 @@ TEST(PredictSpeed, SlowMemoryHoldsUpReadingTheCache) {
   ModelWork work = two_layers();
   work.kv_bytes = 4;
   const Pass pass{{{.rows = 1, .position = 99, .logits = false}}};
-  EXPECT_DOUBLE_EQ(predict(work, rates_of_q4(), pass, reading(100)).attention, 2 * 100 * 4 / 100.0);
-  EXPECT_DOUBLE_EQ(predict(work, rates_of_q4(), pass, reading(800)).attention, 2 * 100 * 0.01);
+  EXPECT_DOUBLE_EQ(predict(work, rates_of_q4(), pass, 100).attention, 2 * 100 * 4 / 100.0);
+  EXPECT_DOUBLE_EQ(predict(work, rates_of_q4(), pass, 800).attention, 2 * 100 * 0.01);
 }
 
 TEST(ModelWork, CountsWeightsByTypeAndUse) {

@@ -1,7 +1,6 @@
 // The model itself, for some seconds, beside what was predicted of it.
 
 #include <algorithm>
-#include <array>
 #include <memory>
 
 #include "ridgeline/platform/thread_pool.h"
@@ -12,7 +11,7 @@
 namespace ridgeline::doctor {
 namespace {
 
-constexpr double kPrefillSeconds = 5, kDecodeSeconds = 3, kPeakSeconds = 0.001;
+constexpr double kPrefillSeconds = 5, kDecodeSeconds = 3;
 constexpr int kPiecesMax = 24, kLooks = 3;
 
 /// The most tokens of `choices` that are predicted to take no more than `seconds` in `times` runs;
@@ -57,16 +56,12 @@ Status check_predictions(ModelDiagnosis& d, const EngineOptions& wanted) {
   // measured, each with a look at the memory behind it.
   const auto check = [&](const Workload& piece, int pieces) -> Status {
     double seconds = 0, reading = 0;
-    std::array<double, kArithmetics> computing{};  // seconds per operation
     int looks = 0;
     const auto after_each = [&](const Measurement& line) {
       seconds += line.median_seconds();
       for (int i = 0; i < kLooks; ++i, ++looks) {
         const double rate = bandwidth.measure(0);
         reading += rate > 0 ? 1 / rate : 0;
-        for (const PeakKernel& kernel : kernels.peaks)
-          computing[static_cast<std::size_t>(kernel.arithmetic)] +=
-              1 / measure_peak(pool, kernel, kPeakSeconds);
       }
     };
     RIDGELINE_TRY_STATUS(benchmark_model(
@@ -78,13 +73,8 @@ Status check_predictions(ModelDiagnosis& d, const EngineOptions& wanted) {
     result.measured_tokens_per_second =
         static_cast<double>(pieces * piece.total_tokens()) / seconds;
     result.read_bytes_per_second = reading > 0 ? looks / reading : 0;
-    Ceilings now;
-    now.read_bytes_per_second = result.read_bytes_per_second;
-    for (std::size_t i = 0; i < computing.size(); ++i)
-      now.ops_per_second[i] = computing[i] > 0 ? looks / computing[i] : 0;
-    result.ceilings = now;
-    result.predicted_tokens_per_second =
-        predicted_tokens_per_second(work, rates, piece, d.batch_tokens, now);
+    result.predicted_tokens_per_second = predicted_tokens_per_second(
+        work, rates, piece, d.batch_tokens, result.read_bytes_per_second);
     d.checks.push_back(result);
     return {};
   };

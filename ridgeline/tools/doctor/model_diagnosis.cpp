@@ -79,7 +79,7 @@ Status predict_speeds(ModelDiagnosis& d, const ModelFile& file, const EngineOpti
   SpeedRates& rates = measured.rates;
   RIDGELINE_TRY_STATUS(add_rates(tensors, options, types_in(d.type_options), probe, rates));
   d.small_layer = measured.small_layer;
-  d.read_bytes_per_second = rates.ceilings.read_bytes_per_second;
+  d.read_bytes_per_second = rates.memory();
   describe_speeds(d.type_options, d.fit, rates, d.batch_tokens);
   predict_all(d, rates);
   ScenarioInput input;

@@ -24,11 +24,10 @@ struct Prediction {
 struct SpeedCheck {
   Workload work;
   int pieces = 1;  ///< as often it was run
-  /// Of what the rates say, at the ceilings of memory and arithmetic beside the measurement.
+  /// Of what the rates say, at the bandwidth of memory beside the measurement.
   double predicted_tokens_per_second = 0;
   double measured_tokens_per_second = 0;
   double read_bytes_per_second = 0;  ///< beside it, on average; 0: not measured
-  Ceilings ceilings;                 ///< likewise, with arithmetic
   double error() const { return predicted_tokens_per_second / measured_tokens_per_second - 1; }
 };
 

@@ -60,7 +60,6 @@ Status add_rates(std::span<const TensorView> tensors, const EngineOptions& optio
                                                   kOtherProductSeconds));
     rates.products.push_back(std::move(rate));
   }
-  rates.take_ceilings();
   return {};
 }
 
@@ -90,15 +89,13 @@ Result<ModelRates> measure_rates(const ModelConfig& config, const Checkpoint& fi
   const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
   const ProductShape shape = common_shape(tensors, options.backend.activations, &most->first);
   RIDGELINE_TRY(const auto product, probe.prepare(most->first, shape.outputs, shape.inputs, 1));
-  rates.take_ceilings();
   const double by_rates =
-      rates.find(most->first)->seconds_per_weight(1, rates.ceilings) * product->weights();
+      rates.find(most->first)->seconds_per_weight(1, rates.memory()) * product->weights();
   const auto slowdown = [&] {
     return seconds_of_call([&] { product->multiply(1); }, kSlowdownSeconds) / by_rates;
   };
   const auto measure = [&](DType kv_type, double seconds) {
-    return layers->measure(
-        kv_type, rates, slowdown, [&] { return probe.measure_peaks(); }, seconds);
+    return layers->measure(kv_type, rates, slowdown, seconds);
   };
   RIDGELINE_TRY(rates.layer, measure(options.kv_type, kLayerSeconds));
   RIDGELINE_TRY(measured.small_layer, measure(DType::kQ8_0, kLayerSeconds / 2));
