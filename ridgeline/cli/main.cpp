@@ -19,6 +19,7 @@ std::vector<std::string> normalized_arguments(int argc, char** argv) {
   for (int i = argc - 1; i > 0; --i) {  // CLI11 wants them last first
     std::string a = argv[i];
     if (a == "-ctk") a = "--cache-type-k";
+    if (a == "-md") a = "--draft-model";
     if (a == "-ctv") a = "--cache-type-v";
     arguments.push_back(std::move(a));
   }

@@ -264,6 +264,8 @@ void add_serve(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<ServeArguments>();
   CLI::App* command = program.add_subcommand("serve", "an OpenAI-compatible server for a model");
   arguments->engine.add_to(*command, /*model_required=*/false);
+  arguments->engine.speculation.drafters = {"lookup", "recent"};
+  arguments->engine.speculation.add_to(*command);
   add_address(*command, *arguments);
   add_model(*command, *arguments);
   add_limits(*command, *arguments);
