@@ -54,8 +54,12 @@ void print_summary(const std::vector<Finding>& findings) {
   const auto count = [&](Severity severity) {
     return std::ranges::count(findings, severity, &Finding::severity);
   };
-  fmt::print("{} warnings, {} pieces of advice, {} items in order.\n", count(Severity::kWarning),
-             count(Severity::kAdvice), count(Severity::kOk));
+  const auto text = [](auto n, const char* one, const char* many) {
+    return fmt::format("{} {}", n, n == 1 ? one : many);
+  };
+  fmt::print("{}, {}, {} in order.\n", text(count(Severity::kWarning), "warning", "warnings"),
+             text(count(Severity::kAdvice), "piece of advice", "pieces of advice"),
+             text(count(Severity::kOk), "item", "items"));
 }
 
 std::string seconds_text(double seconds) {

@@ -61,8 +61,9 @@ Finding huge_pages(const MachineFacts& f, const MachineSpeed& speed) {
   if (speed.huge_share_known)
     x.found += fmt::format("; of memory that Ridgeline asked for {:.0f} % are huge",
                            100 * speed.huge_share);
-  // What decoding from small pages costs was measured for packed files (ARCHITECTURE.md).
-  constexpr const char* kCost = "From small pages of 4 KiB decoding is up to a quarter slower.";
+  // Measured with the prctl below, and for packed files (ARCHITECTURE.md).
+  constexpr const char* kCost =
+      "From small pages of 4 KiB prefill is a sixth slower, decoding up to a quarter.";
   if (!f.huge_pages.process_may) {
     x.severity = Severity::kWarning;
     x.found += "; switched off for this process (prctl PR_SET_THP_DISABLE)";
