@@ -109,6 +109,9 @@ class ScenariosOf : public testing::Test {
 TEST_F(ScenariosOf, TheFastestTypeThatIsNotTooCoarse) {
   EXPECT_THAT(of("chat").command, HasSubstr("ridgeline chat -m m.gguf --quantize q8_0 -t 2 -c "));
   EXPECT_EQ(of("chat").prepare, "");
+  input_.has_chat_template = false;
+  EXPECT_THAT(of("chat").command, HasSubstr("ridgeline run -m m.gguf --quantize q8_0 -t 2 -c "));
+  input_.has_chat_template = true;
   // 1000 weights x 2e-5 = 20 ms at no depth; half of that speed at 2000 positions.
   EXPECT_THAT(of("chat").command, HasSubstr("-c 1024"));
   // A cache in Q8_0 is read ten times as fast here.

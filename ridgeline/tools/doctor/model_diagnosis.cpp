@@ -84,6 +84,8 @@ Status predict_speeds(ModelDiagnosis& d, const ModelFile& file, const EngineOpti
   predict_all(d, rates);
   ScenarioInput input;
   input.path = d.path;
+  RIDGELINE_TRY(const auto chat_template, file.chat_template());
+  input.has_chat_template = chat_template.has_value();
   input.model_arguments = arguments;
   input.types = &d.type_options;
   input.rates = &rates;

@@ -105,7 +105,9 @@ std::optional<Scenario> chat(const ScenarioInput& in) {
   const ModelFlags model = model_flags(in, *type);
   Scenario s{.name = "chat", .goal = "the first token soon"};
   s.prepare = model.prepare;
-  s.command = fmt::format("ridgeline chat {} -c {}", model.flags, context);
+  s.command = in.has_chat_template
+                  ? fmt::format("ridgeline chat {} -c {}", model.flags, context)
+                  : fmt::format("ridgeline run {} -c {} -p PROMPT", model.flags, context);
   s.ttft_seconds = ttft(*type, *in.rates, in.batch_tokens);
   s.tokens_per_second = decode_rate(*type, *in.rates, kDecodeDepth, in.batch_tokens);
   s.memory_bytes = with_weights(*in.fit, *type).bytes(context, 1);

@@ -34,6 +34,7 @@ struct ScenarioInput {
   const ModelConfig* config = nullptr;
   std::int64_t batch_tokens = 512;
   int threads = 1;
+  bool has_chat_template = true;
 };
 
 /// Chat (time to the first token), code (tokens per second), batch (throughput), embedded
