@@ -121,7 +121,6 @@ TEST(OpenAiRequests, Predictions) {
       plain("a b"));
   // Text, whatever it looks like.
   EXPECT_EQ(tokens_of(R"({"type": "content", "content": "<|end|>"})"), plain("<|end|>"));
-  EXPECT_GT(plain("<|end|>").size(), 1U);
   EXPECT_TRUE(tokens_of(R"({"type": "content", "content": ""})").empty());
   EXPECT_TRUE(tokens_of("null").empty());
   // The other two endpoints know it as well.

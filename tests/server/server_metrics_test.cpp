@@ -267,8 +267,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 0);
   EXPECT_TRUE(std::isnan(
       text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"50\"")));
-  ServerMetrics::Request nobody;
-  nobody.on_update(tokens(1, {0}));
+  ServerMetrics::Request().on_update(tokens(1, {0}));
 }
 
 TEST(ServerMetrics, EngineServerAndLabels) {
@@ -345,26 +344,27 @@ TEST(ServerMetrics, Drafts) {
   metrics.on_step(
       {.sampled_tokens = 9, .draft_seconds = 0.25, .speculation = engine.speculation.all}, at(0));
   const Exposition text(metrics.prometheus_text(engine, {}, at(1)));
-  EXPECT_EQ(text.value("ridgeline:spec_decode_num_drafts_total"), 70);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_num_draft_tokens_total"), 150);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_num_accepted_tokens_total"), 90);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_num_accepted_tokens_per_pos_total", "position=\"1\""),
-            30);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_num_draft_tokens_per_pos_total", "position=\"2\""),
-            30);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_passes_total"), 100);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_pass_tokens_total"), 180);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_seconds_total"), 2);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_plain_seconds_total"), 3);
-  EXPECT_DOUBLE_EQ(text.value("ridgeline:spec_decode_speedup"), 1.5);
-  EXPECT_EQ(text.value("ridgeline:spec_decode_active"), 1);
-  EXPECT_EQ(text.value("ridgeline:drafter_draft_tokens_total", "model\""), 30);
-  EXPECT_EQ(text.value("ridgeline:drafter_accepted_tokens_total", "lookup"), 80);
-  EXPECT_EQ(text.value("ridgeline:drafter_seconds_total", "lookup"), 0.25);
-  EXPECT_EQ(text.value("ridgeline:drafter_memory_bytes", "lookup"), 1000);
-  EXPECT_EQ(text.value("ridgeline:memory_bytes", "drafters"), 3000);
-  EXPECT_EQ(text.value("ridgeline:engine_seconds_total", "draft"), 0.75);
-  EXPECT_EQ(text.value("ridgeline:step_seconds_sum"), 0.25);
+  const auto value = [&](const char* name, const std::string& label = "") {
+    return text.value(std::string("ridgeline:") + name, label);
+  };
+  EXPECT_EQ(value("spec_decode_num_drafts_total"), 70);
+  EXPECT_EQ(value("spec_decode_num_draft_tokens_total"), 150);
+  EXPECT_EQ(value("spec_decode_num_accepted_tokens_total"), 90);
+  EXPECT_EQ(value("spec_decode_num_accepted_tokens_per_pos_total", "position=\"1\""), 30);
+  EXPECT_EQ(value("spec_decode_num_draft_tokens_per_pos_total", "position=\"2\""), 30);
+  EXPECT_EQ(value("spec_decode_passes_total"), 100);
+  EXPECT_EQ(value("spec_decode_pass_tokens_total"), 180);
+  EXPECT_EQ(value("spec_decode_seconds_total"), 2);
+  EXPECT_EQ(value("spec_decode_plain_seconds_total"), 3);
+  EXPECT_DOUBLE_EQ(value("spec_decode_speedup"), 1.5);
+  EXPECT_EQ(value("spec_decode_active"), 1);
+  EXPECT_EQ(value("drafter_draft_tokens_total", "model\""), 30);
+  EXPECT_EQ(value("drafter_accepted_tokens_total", "lookup"), 80);
+  EXPECT_EQ(value("drafter_seconds_total", "lookup"), 0.25);
+  EXPECT_EQ(value("drafter_memory_bytes", "lookup"), 1000);
+  EXPECT_EQ(value("memory_bytes", "drafters"), 3000);
+  EXPECT_EQ(value("engine_seconds_total", "draft"), 0.75);
+  EXPECT_EQ(value("step_seconds_sum"), 0.25);
 
   const Json stats = Json::parse(metrics.stats_json(engine, {}, at(1)));
   const Json& shown = stats["speculation"];

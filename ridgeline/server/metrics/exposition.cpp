@@ -161,7 +161,8 @@ void write_speculation(const ServerMetrics::Impl& metrics, const SpeculationStat
                "Time that the same tokens would have taken without drafts, estimated.",
                all.plain_seconds);
   text.gauge("ridgeline:spec_decode_speedup",
-             "The latter by the former over the last ten seconds; NaN: nothing was generated.",
+             "Estimated time without drafts by the time taken, of the last ten seconds; NaN: "
+             "nothing was generated.",
              metrics.recent_speculation.ratios(now).speedup.value_or(
                  std::numeric_limits<double>::quiet_NaN()));
   text.gauge("ridgeline:spec_decode_active",
