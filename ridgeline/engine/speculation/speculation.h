@@ -45,6 +45,8 @@ class Speculation {
   /// Without it nothing is drafted.
   void set_allowed(bool allowed) { allowed_ = allowed; }
   SpeculationStats stats() const;
+  /// The same without its parts.
+  const SpeculationCounts& counts() const { return stats_.all; }
   /// Of the last plan().
   double draft_seconds() const { return draft_seconds_; }
   std::uint64_t bytes() const;
