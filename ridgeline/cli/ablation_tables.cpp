@@ -3,38 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 
 namespace ridgeline::cli {
 namespace {
 
-using Cells = std::vector<std::string>;
+using Cells = TextCells;
 
 std::size_t characters(const std::string& text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-/// Markdown, the first column to the left and figures to the right.
-std::string markdown(const std::vector<Cells>& lines) {
-  std::vector<std::size_t> widths(lines.front().size());
-  for (const Cells& line : lines)
-    for (std::size_t i = 0; i < line.size(); ++i)
-      widths[i] = std::max(widths[i], characters(line[i]));
-  std::string text;
-  for (const Cells& line : lines) {
-    text += '|';
-    for (std::size_t i = 0; i < line.size(); ++i) {
-      const std::string space(widths[i] - characters(line[i]), ' ');
-      text += i == 0 ? " " + line[i] + space + " |" : " " + space + line[i] + " |";
-    }
-    text += '\n';
-    if (&line != &lines.front()) continue;
-    for (std::size_t i = 0; i < widths.size(); ++i)
-      text += (i == 0 ? "| " : " ") + std::string(widths[i], '-') + (i == 0 ? " |" : ":|");
-    text += '\n';
-  }
-  return text;
 }
 
 std::string times(const std::optional<double>& factor) {
@@ -66,7 +47,7 @@ Cells memory_line(const AblationRow& row) {
           row.config.cache ? megabytes(row.kv_bytes) : "–",
           megabytes(row.workspace_bytes),
           megabytes(row.total_bytes()),
-          row.config.cache ? figure_text(100 * row.kv_utilisation) : "–",
+          row.kv_utilisation ? figure_text(100 * *row.kv_utilisation) : "–",
           row.perplexity ? fmt::format("{:.4f}", *row.perplexity) : "–",
           row.divergence ? fmt::format("{:.2g}", std::max(0.0, row.divergence->kl_mean)) : "–",
           row.divergence ? fmt::format("{:.2f}", 100 * row.divergence->top1) : "–"};
@@ -101,10 +82,31 @@ std::string reference(const AblationReport& report) {
     lines.push_back({"perplexity (loss)", "under 1 %", fmt::format("{:.4f}", *base->perplexity),
                      fmt::format("{:.4f}", *last->perplexity),
                      fmt::format("{:+.2f} %", 100 * (*last->perplexity / *base->perplexity - 1))});
-  return markdown(lines);
+  return markdown_table(lines);
 }
 
 }  // namespace
+
+std::string markdown_table(const std::vector<TextCells>& lines) {
+  std::vector<std::size_t> widths(lines.front().size());
+  for (const Cells& line : lines)
+    for (std::size_t i = 0; i < line.size(); ++i)
+      widths[i] = std::max(widths[i], characters(line[i]));
+  std::string text;
+  for (const Cells& line : lines) {
+    text += '|';
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const std::string space(widths[i] - characters(line[i]), ' ');
+      text += i == 0 ? " " + line[i] + space + " |" : " " + space + line[i] + " |";
+    }
+    text += '\n';
+    if (&line != &lines.front()) continue;
+    for (std::size_t i = 0; i < widths.size(); ++i)
+      text += (i == 0 ? "| " : " ") + std::string(widths[i], '-') + (i == 0 ? " |" : ":|");
+    text += '\n';
+  }
+  return text;
+}
 
 std::string figure_text(double value, bool extrapolated) {
   std::string text = "0";
@@ -129,7 +131,7 @@ std::string ablation_tables(const AblationReport& report) {
     memory.push_back(memory_line(row));
   }
   std::string text = fmt::format("{}: {}, {} threads\n\n{}\n{}\n", report.model, report.cpu,
-                                 report.threads, markdown(speed), markdown(memory));
+                                 report.threads, markdown_table(speed), markdown_table(memory));
   for (const std::string& note : report.notes) text += note + "\n";
   if (const std::string table = reference(report); !table.empty()) text += "\n" + table;
   return text;
@@ -156,10 +158,23 @@ std::string ablation_csv(const AblationReport& report) {
         number(row.one_stream.honest_start), row.throughput.value, row.throughput.extrapolated,
         number(row.many_streams.before), number(row.many_streams.baseline),
         number(row.many_streams.honest_start), row.weight_bytes, row.kv_bytes, row.workspace_bytes,
-        row.config.cache ? number(row.kv_utilisation) : "", number(row.perplexity),
+        number(row.kv_utilisation), number(row.perplexity),
         d ? number(d->kl_mean) : "", d ? number(d->top1) : "");
   }
   return text;
+}
+
+Status write_output(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    fmt::print("{}", text);
+    return {};
+  }
+  std::FILE* file = std::fopen(path.c_str(), "wbe");
+  if (file == nullptr) return fail(fmt::format("{}: {}", path, std::strerror(errno)));
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (std::fclose(file) != 0 || !written)
+    return fail(fmt::format("{}: {}", path, std::strerror(errno)));
+  return {};
 }
 
 }  // namespace ridgeline::cli

@@ -1,8 +1,7 @@
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <memory>
 
 #include "ridgeline/cli/ablation_tables.h"
@@ -17,19 +16,6 @@ struct BenchAblationArguments {
   std::string model, text, json, csv;
   AblationOptions options;
 };
-
-Status write_output(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    fmt::print("{}", text);
-    return {};
-  }
-  std::FILE* file = std::fopen(path.c_str(), "wbe");
-  if (file == nullptr) return fail(fmt::format("{}: {}", path, std::strerror(errno)));
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (std::fclose(file) != 0 || !written)
-    return fail(fmt::format("{}: {}", path, std::strerror(errno)));
-  return {};
-}
 
 Status bench_ablation(const BenchAblationArguments& arguments) {
   AblationOptions options = arguments.options;

@@ -227,6 +227,7 @@ class Ablation {
     return {};
   }
 
+  /// Of one stream, or of many where they are side by side.
   void measure_memory(AblationRow& row, const KvMeter& meter) {
     const MemoryUse use = engine_->memory_use();
     row.weight_bytes = use.weight_bytes;
@@ -234,7 +235,8 @@ class Ablation {
     row.kv_pool_bytes = use.kv_bytes;
     if (row.config.cache) {
       row.kv_bytes = meter.peak_bytes();
-      row.kv_utilisation = meter.utilisation();
+      if (row.config.is_batched() || !row.one.ttft_seconds.extrapolated)
+        row.kv_utilisation = meter.utilisation();
     } else {
       row.workspace_bytes += use.kv_bytes;
     }

@@ -46,7 +46,9 @@ struct AblationRow {
   std::uint64_t kv_bytes = 0;  ///< held by sequences at most
   std::uint64_t kv_pool_bytes = 0;
   std::uint64_t workspace_bytes = 0;  ///< without a cache, K and V of the layer at work too
-  double kv_utilisation = 0;   ///< of what sequences held; 0 without a cache
+  /// Of what sequences held, the share that was used; none without a cache, nor of a prompt that
+  /// there was no time for.
+  std::optional<double> kv_utilisation;
   std::uint64_t total_bytes() const { return weight_bytes + kv_bytes + workspace_bytes; }
 
   std::optional<double> perplexity;

@@ -62,7 +62,7 @@ Json to_json(const AblationRow& row) {
                  {"kv_pool_bytes", row.kv_pool_bytes},
                  {"workspace_bytes", row.workspace_bytes},
                  {"total_bytes", row.total_bytes()}};
-  j["kv_utilisation"] = row.config.cache ? Json(row.kv_utilisation) : Json(nullptr);
+  j["kv_utilisation"] = optional(row.kv_utilisation);
   j["perplexity"] = optional(row.perplexity);
   j["divergence"] = row.divergence ? ridgeline::to_json(*row.divergence) : Json(nullptr);
   if (!row.no_quality.empty()) j["no_quality"] = row.no_quality;

@@ -87,6 +87,7 @@ class Recomputing final : public Generation {
 
   Result<std::vector<TokenId>> start(std::span<const TokenId> prompt, std::int64_t) override {
     stream_.tokens.assign(prompt.begin(), prompt.end());
+    kv_ = {};
     return next();
   }
   Result<std::vector<TokenId>> next() override {
@@ -199,6 +200,7 @@ class Cached final : public Generation {
   Result<std::vector<TokenId>> start(std::span<const TokenId> prompt,
                                      std::int64_t most_tokens) override {
     const StaticBatch::Part part{prompt, most_tokens};
+    batch_.meter = {};
     auto tokens = batch_.start({&part, 1});
     kv_ = batch_.meter;
     return tokens;
@@ -235,6 +237,7 @@ class Scheduled final : public Generation {
   Result<std::vector<TokenId>> start(std::span<const TokenId> prompt,
                                      std::int64_t most_tokens) override {
     stop();
+    kv_ = {};
     RIDGELINE_TRY(request_, engine_.submit({prompt.begin(), prompt.end()}, greedy(most_tokens)));
     return next();
   }

@@ -57,6 +57,7 @@ class Generation {
   virtual Result<std::vector<TokenId>> next() = 0;
   /// Gives back what it holds of the engine.
   virtual void stop() = 0;
+  /// Since the last start().
   const KvMeter& kv() const { return kv_; }
 
  protected:

@@ -11,7 +11,7 @@ namespace {
 
 /// Of the time that there is, what growing prompts may take, so that the rest is for steps.
 constexpr double kPromptShare = 0.6;
-/// A full prompt that takes less of the time than this is measured three times.
+/// What takes less of the time than this is measured three times.
 constexpr double kRepeatShare = 0.1;
 /// Steps behind each shorter prompt.
 constexpr int kStepsOfShort = 2;
@@ -78,43 +78,48 @@ class Measuring {
     }
   }
 
-  /// The prompt was just computed: its steps, and the prompt again if that costs little.
+  /// The prompt was just computed: its steps, and all of it again if that costs little.
   Status measure_full() {
     const auto full = static_cast<double>(prompt_.size());
-    std::int64_t tokens = 0;
-    double seconds = 0;
-    std::vector<GrowthPoint> steps;
-    const auto begin = Clock::now();
-    while (tokens < output_tokens_ - 1 && (tokens < 1 || spent() < seconds_max_)) {
-      const auto start = Clock::now();
-      RIDGELINE_TRY(const std::vector<TokenId> next, generation_.next());
-      if (next.empty()) break;  // the engine's context or the request is at its end
-      steps.push_back({full + static_cast<double>(tokens),
-                       std::chrono::duration<double>(Clock::now() - start).count() /
-                           static_cast<double>(next.size())});
-      tokens += std::ssize(next);
-    }
-    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    std::vector<double> firsts{result_.prompts.back().seconds};
-    const bool cheap = firsts.front() < kRepeatShare * seconds_max_;
-    for (int i = 0; cheap && i < 2; ++i) {
+    std::vector<double> firsts{result_.prompts.back().seconds}, rates;
+    RIDGELINE_TRY_STATUS(measure_steps(rates));
+    const bool repeat = spent() < kRepeatShare * seconds_max_;
+    for (int i = 0; repeat && i < 2; ++i) {
       RIDGELINE_TRY(const double again,
                     timed([&] { return generation_.start(prompt_, output_tokens_); }));
       firsts.push_back(again);
       result_.prompts.push_back({full, again});
+      RIDGELINE_TRY_STATUS(measure_steps(rates));
     }
     result_.ttft_seconds = {median(firsts), false};
     // Short prompts are bound by the weights' way through memory and say little of long ones.
     result_.prompt_fit = has_cache_ ? GrowthFit{.linear = median(firsts) / full}
                                     : fit_pass(result_.prompts);
-    result_.measured_tokens = tokens;
-    result_.steps.insert(result_.steps.end(), steps.begin(), steps.end());
     fit_steps();
-    // Steps of growing sequences without a cache are longer the later they come.
-    if (has_cache_ || tokens >= output_tokens_ - 1)
-      result_.tokens_per_second = {static_cast<double>(tokens) / seconds, false};
+    // Without a cache the steps that there was no time for are longer than the others.
+    if (has_cache_ || result_.measured_tokens >= output_tokens_ - 1)
+      result_.tokens_per_second = {median(rates), false};
     else
       extrapolate_steps();
+    return {};
+  }
+
+  /// The steps behind the full prompt, as many as there is time for.
+  Status measure_steps(std::vector<double>& rates) {
+    std::int64_t tokens = 0;
+    const auto begin = Clock::now();
+    while (tokens < output_tokens_ - 1 && (tokens < 1 || spent() < seconds_max_)) {
+      const auto start = Clock::now();
+      RIDGELINE_TRY(const std::vector<TokenId> next, generation_.next());
+      if (next.empty()) break;  // the request is at its end
+      const std::chrono::duration<double> step = Clock::now() - start;
+      result_.steps.push_back({static_cast<double>(std::ssize(prompt_) + tokens),
+                               step.count() / static_cast<double>(next.size())});
+      tokens += std::ssize(next);
+    }
+    const std::chrono::duration<double> seconds = Clock::now() - begin;
+    rates.push_back(static_cast<double>(tokens) / seconds.count());
+    result_.measured_tokens = tokens;
     return {};
   }
 
