@@ -206,4 +206,28 @@ TokenId Candidates::draw(double temperature, double uniform) {
   return token;
 }
 
+void Candidates::distribution(double temperature, std::vector<TokenProbability>& out) {
+  RIDGELINE_CHECK(size_ > 0);
+  weigh(temperature);
+  const double total = sum(weights());
+  out.clear();
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (weights_[i] <= 0) continue;
+    out.push_back({ids_[i], static_cast<float>(static_cast<double>(weights_[i]) / total)});
+  }
+}
+
+TokenId draw(std::span<const TokenProbability> distribution, double uniform) {
+  RIDGELINE_CHECK(!distribution.empty());
+  double total = 0;  // 1, but for rounding
+  for (const TokenProbability& p : distribution) total += static_cast<double>(p.probability);
+  const double target = uniform * total;
+  double reached = 0;
+  for (const TokenProbability& p : distribution) {
+    reached += static_cast<double>(p.probability);
+    if (reached > target) return p.token;
+  }
+  return distribution.back().token;
+}
+
 }  // namespace ridgeline

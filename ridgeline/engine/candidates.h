@@ -10,6 +10,15 @@
 
 namespace ridgeline {
 
+struct TokenProbability {
+  TokenId token = 0;
+  float probability = 0;
+};
+
+/// The token at which the cumulative probability of `distribution`, which is not empty and adds up
+/// to 1, exceeds `uniform`, of [0, 1).
+TokenId draw(std::span<const TokenProbability> distribution, double uniform);
+
 /// The tokens that may still be drawn, narrowed filter by filter. Room for a whole
 /// vocabulary is taken once; nothing allocates afterwards.
 ///
@@ -44,6 +53,8 @@ class Candidates {
 
   /// The token at which the cumulative probability exceeds `uniform`, of [0, 1).
   TokenId draw(double temperature, double uniform);
+  /// Replaces `out` by what draw() draws from, in ascending order of id.
+  void distribution(double temperature, std::vector<TokenProbability>& out);
 
   std::size_t size() const { return size_; }
   std::span<const TokenId> ids() const { return std::span(ids_).first(size_); }

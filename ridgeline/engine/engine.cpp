@@ -52,6 +52,8 @@ Status Engine::check(const Request& request) const {
                     "at least one",
                     length, context_));
   RIDGELINE_TRY_STATUS(check_ids(request.prompt, request.embed ? "the text" : "the prompt"));
+  RIDGELINE_TRY_STATUS(check_ids(request.prediction, "the prediction"));
+  RIDGELINE_TRY_STATUS(check_ids(request.script, "the script"));
   RIDGELINE_TRY_STATUS(validate(request.params, config().vocab_size));
   RIDGELINE_TRY_STATUS(check_count("logprobs", request.logprobs));
   RIDGELINE_TRY_STATUS(check_count("prompt_logprobs", request.prompt_logprobs));
@@ -120,7 +122,7 @@ std::optional<RequestSummary> Engine::cancel(RequestId id) {
   const auto found = active_.find(id);
   if (found == active_.end()) return std::nullopt;
   scheduler_->for_each(id, [](Sequence& s) { s.finished = FinishReason::kCancelled; });
-  scheduler_->remove_finished();
+  remove_finished({});
   RequestSummary summary = found->second.summary;
   summary.finished = Clock::now();
   const Deadlines& d = found->second.request->deadlines;
@@ -167,7 +169,27 @@ void Engine::expire(Clock::time_point now, std::vector<TokenEvent>& events) {
                        return a.summary.has_value() < b.summary.has_value();
                      });
   }
-  scheduler_->remove_finished();
+  remove_finished(events);
+}
+
+void Engine::remove_finished(std::span<TokenEvent> events) {
+  scheduler_->remove_finished([&](Sequence& s) {
+    if (!s.output->drafts) return;
+    speculation_->finish(s);
+    // Its last step was counted after its last event had been made.
+    const auto active = active_.find(s.request);
+    if (active != active_.end()) {
+      active->second.summary.speculation += s.output->drafts->counts;
+      return;
+    }
+    for (TokenEvent& event : events)
+      if (event.request == s.request && event.summary)
+        event.summary->speculation += s.output->drafts->counts;
+  });
+}
+
+void Engine::set_speculation(bool allowed) {
+  if (speculation_) speculation_->set_allowed(allowed);
 }
 
 void Engine::emit(Sequence& s, TokenEvent event, std::vector<TokenEvent>& events) {
@@ -205,7 +227,8 @@ Status Engine::generate(std::vector<TokenId> prompt, SamplingParams params,
 }
 
 MemoryUse Engine::memory_use() const {
-  return {model_->weight_bytes(), kv_cache_->bytes(), model_->workspace_bytes() + logits_.size()};
+  return {model_->weight_bytes(), kv_cache_->bytes(), model_->workspace_bytes() + logits_.size(),
+          speculation_ ? speculation_->bytes() : 0};
 }
 
 EngineStats Engine::stats() const {
@@ -239,6 +262,7 @@ EngineStats Engine::stats() const {
   s.prefix_hit_tokens = c.prefix_hit_tokens;
   s.preemptions = c.preemptions;
   s.recomputed_tokens = c.recomputed_tokens;
+  if (speculation_) s.speculation = speculation_->stats();
   return s;
 }
 

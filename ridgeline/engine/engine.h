@@ -19,6 +19,7 @@
 #include "ridgeline/engine/sampler.h"
 #include "ridgeline/engine/scheduler.h"
 #include "ridgeline/engine/sequence.h"
+#include "ridgeline/engine/speculation/speculation.h"
 #include "ridgeline/model/generation_defaults.h"
 #include "ridgeline/model/model.h"
 #include "ridgeline/ops/backend.h"
@@ -44,6 +45,7 @@ struct EngineOptions {
   double prefill_share = 0.4;       ///< StepBudget::prefill_share; with a queue up to twice that
   bool measure_cost = false;        ///< at load, so that steps are budgeted by time
   bool embeds = false;              ///< embed() is what is wanted, so that an encoder will do
+  SpeculationOptions speculation{};
   std::optional<DType> quantize{};  ///< ModelFile::Options
   RopeOverride rope{};              ///< likewise
   PackedCacheOptions packed_cache{};
@@ -54,6 +56,7 @@ struct MemoryUse {
   std::uint64_t weight_bytes = 0;
   std::uint64_t kv_bytes = 0;
   std::uint64_t workspace_bytes = 0;
+  std::uint64_t draft_bytes = 0;  ///< of drafters, a draft model's cache included
 };
 
 /// A model, its KV cache and the loop over them: schedule, forward, sample, commit.
@@ -111,6 +114,8 @@ class Engine {
   const CostCurve& cost() const { return cost_; }
   double prefill_share() const { return prefill_share_; }
   void set_prefill_share(double share) { prefill_share_ = share; }
+  /// Whether drafts are made, where there are drafters.
+  void set_speculation(bool allowed);
   /// Forgets all prefixes.
   void clear_prefix_cache() { pools_->forget(); }
   MemoryUse memory_use() const;
@@ -123,26 +128,43 @@ class Engine {
     RequestSummary summary;
     int open_choices = 1;
   };
+  /// Whose each of the batch's logit_rows is.
+  struct WantedRow {
+    Sequence* sequence;
+    std::int64_t position;
+    int drafted = 0;        ///< how many drafted tokens are before the one that it predicts
+    bool followed = false;  ///< by one more, which the step checks
+  };
 
   Status check_ids(std::span<const TokenId> ids, const char* what) const;
-  void measure_cost();
+  Status load_drafters(const std::string& path, const EngineOptions& options);
+  /// `checks`: steps that check drafts are to be predicted, too.
+  void measure_cost(bool checks);
   /// Ends what is past its time.
   void expire(Clock::time_point now, std::vector<TokenEvent>& events);
 
   // One step.
+  void plan_drafts(std::int64_t prompt_rows);
   std::pair<std::int64_t, std::int64_t> wanted_positions(const ScheduledTokens& run) const;
   void build_batch(const ScheduledStep& step);
   void commit(const ScheduledStep& step, std::vector<TokenEvent>& events);
+  bool agrees(const WantedRow& row) const;
   /// Both of the rows [begin, end) of wanted_.
   void add_hidden(std::int64_t begin, std::int64_t end);
   void use_logits(std::int64_t begin, std::int64_t end, std::vector<TokenEvent>& events);
   void finish_embedding(Sequence& sequence, std::vector<TokenEvent>& events);
   void start_masks(const ScheduledStep& step);
-  void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
-  void sample_one(Sequence& sequence, std::span<float> logits, std::vector<TokenEvent>& events);
+  void sample(const WantedRow& row, std::span<float> logits, std::vector<TokenEvent>& events);
+  void sample_one(Sequence& sequence, const WantedRow& row, std::span<float> logits,
+                  std::vector<TokenEvent>& events);
+  Result<TokenId> draw(const Sequence& sequence, const WantedRow& row, std::span<float> logits);
+  Result<TokenId> draw_by_rejection(const Sequence& sequence, const WantedRow& row,
+                                    const SampleRequest& wanted);
   void accept(Sequence& sequence, TokenId token, TokenEvent& event);
   /// Appends the event, and to a request's last one its summary.
   void emit(Sequence& sequence, TokenEvent event, std::vector<TokenEvent>& events);
+  /// Those that ended go, with their counts into the summary that they have or will have.
+  void remove_finished(std::span<TokenEvent> events);
 
   /// Of the first `rows` rows of logits_.
   std::span<float> logits(std::int64_t rows);
@@ -155,6 +177,7 @@ class Engine {
   KvSizes kv_sizes_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<Speculation> speculation_;                     ///< null: none
   std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  ///< made when first needed
   MaskWorker mask_worker_;
   GenerationDefaults defaults_;
@@ -168,14 +191,10 @@ class Engine {
   std::unordered_map<RequestId, Active> active_;
   int with_deadlines_ = 0;  ///< of the active ones
   Batch batch_;
-  /// Whose each of the batch's logit_rows is.
-  struct WantedRow {
-    Sequence* sequence;
-    std::int64_t position;
-  };
   std::vector<WantedRow> wanted_;
   Buffer logits_;  ///< [logit_rows_][vocab_size]; pages that no row needs are never touched
   std::int64_t logit_rows_ = 0;
+  std::vector<TokenProbability> probabilities_;  ///< of the rejection rule
   std::vector<float> model_logits_;  ///< [vocab_size], where log-probabilities are wanted
   std::vector<float> hidden_;
   StepReport report_;

@@ -3,10 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <iterator>
 #include <utility>
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/engine/engine.h"
+#include "ridgeline/engine/speculation/draft_model.h"
+#include "ridgeline/engine/speculation/prompt_lookup.h"
+#include "ridgeline/engine/speculation/recent_outputs.h"
 #include "ridgeline/model/model_file.h"
 #include "ridgeline/model/pack_plan.h"
 #include "ridgeline/platform/topology.h"
@@ -17,6 +22,8 @@ namespace {
 
 /// Rows of logits that one head() call computes at least.
 constexpr std::int64_t kLogitRows = 16;
+/// Rows of a draft model's forward pass.
+constexpr std::int64_t kDraftBatchTokens = 256;
 
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
@@ -124,6 +131,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
   Model::LoadOptions load;
   load.max_batch_rows = engine->batch_tokens_;
   load.max_logit_rows = std::max<std::int64_t>(kLogitRows, options.max_sequences);
+  // Each drafted token is a row of logits too; beyond these, the head is read once more.
+  if (options.speculation.any()) load.max_logit_rows += options.speculation.max_draft;
   load.max_positions = engine->context_;
   load.packed_cache = options.packed_cache;
   load.progress = options.load_progress;
@@ -147,34 +156,76 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
                                      static_cast<std::size_t>(config.vocab_size) * sizeof(float),
                                  "logits"));
   engine->logit_rows_ = load.max_logit_rows;
-  if (options.measure_cost) engine->measure_cost();
+  if (options.speculation.any()) RIDGELINE_TRY_STATUS(engine->load_drafters(path, options));
+  if (options.measure_cost) engine->measure_cost(options.speculation.any());
   return engine;
 }
 
+Status Engine::load_drafters(const std::string& path, const EngineOptions& options) {
+  const SpeculationOptions& wanted = options.speculation;
+  if (wanted.max_draft < 1 || wanted.max_draft > kMaxDraft)
+    return fail(fmt::format("{} tokens are to be drafted at most, expected 1 to {}",
+                            wanted.max_draft, kMaxDraft));
+  if (config().is_encoder)
+    return fail(fmt::format("{}: a '{}' model writes no text that could be drafted", path,
+                            config().architecture));
+  std::vector<std::shared_ptr<Drafter>> drafters;
+  if (wanted.lookup) drafters.push_back(std::make_shared<PromptLookup>());
+  if (wanted.recent) drafters.push_back(std::make_shared<RecentOutputs>());
+  if (!wanted.draft_model.empty()) {
+    DraftModel::Options draft;
+    draft.target_path = path;
+    draft.max_sequences = max_sequences_;
+    // A long prompt that the draft model has yet to read holds up the others no longer than this.
+    draft.batch_tokens = std::min<std::int64_t>(batch_tokens_, kDraftBatchTokens);
+    draft.context = context_;
+    draft.kv_type = options.kv_type;
+    draft.packed_cache = options.packed_cache;
+    draft.rule = wanted.rule;
+    draft.load_progress = options.load_progress;
+    RIDGELINE_TRY(
+        std::shared_ptr<DraftModel> model,
+        DraftModel::load(wanted.draft_model, *backend_, *tokenizer_, config().vocab_size, draft));
+    drafters.push_back(std::move(model));
+  }
+  std::ranges::copy(wanted.more, std::back_inserter(drafters));
+  speculation_ = std::make_unique<Speculation>(wanted, *tokenizer_, std::move(drafters));
+  return {};
+}
+
 /// Steps of 1, 2, 4, ... rows, as far as one takes half a second, and one far into a context.
-void Engine::measure_cost() {
+/// Where drafts are checked, all of the curve's few rows, each with its logits.
+void Engine::measure_cost(bool checks) {
   constexpr double kLongEnough = 0.5;
   constexpr std::int64_t kFarRows = 16;
+  constexpr std::int64_t kFewRows = 64;
   const auto run = [&](std::int64_t position, std::int64_t rows) {
     SequenceBlocks blocks(*pools_);
     RIDGELINE_CHECK(blocks.advance(0, position + rows));
     batch_.clear();
     batch_.tokens.assign(static_cast<std::size_t>(rows), 0);
     batch_.slices = {{0, static_cast<std::int32_t>(rows), position, blocks.tables()}};
-    batch_.logit_rows = {static_cast<std::int32_t>(rows - 1)};
+    const std::int64_t wanted = checks && rows <= kFewRows ? std::min(rows, logit_rows_) : 1;
+    for (std::int64_t row = rows - wanted; row < rows; ++row)
+      batch_.logit_rows.push_back(static_cast<std::int32_t>(row));
     const auto start = Clock::now();
     model_->forward(batch_, *kv_cache_);
-    model_->head(0, 1, logits(1));
+    model_->head(0, wanted, logits(wanted));
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
   const auto best = [&](std::int64_t position, std::int64_t rows) {
     return std::min(run(position, rows), run(position, rows));
   };
   const std::int64_t most = std::min(batch_tokens_, context_);
-  double last = 0;
+  std::vector<std::pair<std::int64_t, double>> times;
   run(0, 1);  // pages of weights and workspace
-  for (std::int64_t rows = 1; rows <= most && last < kLongEnough; rows *= 2)
-    cost_.set(rows, last = best(0, rows));
+  for (const std::int64_t rows : CostCurve::kKnots) {
+    if (rows > most || (!times.empty() && times.back().second >= kLongEnough)) break;
+    const bool power = std::has_single_bit(static_cast<std::uint64_t>(rows));
+    if (power || (checks && rows <= kFewRows)) times.emplace_back(rows, run(0, rows));
+  }
+  // What disturbs one length is over when it comes again.
+  for (const auto& [rows, seconds] : times) cost_.set(rows, std::min(seconds, run(0, rows)));
   // Windowed layers would take blocks for all that is before the window, which is not needed.
   const std::int64_t far = std::min<std::int64_t>(context_, 2048) - kFarRows;
   if (far < 512 || kFarRows > most || pools_->groups() > 1 || pools_->window(0) > 0) return;

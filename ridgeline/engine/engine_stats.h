@@ -10,8 +10,10 @@ namespace ridgeline {
 struct StepReport {
   std::int64_t prefill_rows = 0;  ///< prompt tokens computed
   std::int64_t decode_rows = 0;   ///< rows of sequences that are generating
+  std::int64_t draft_rows = 0;    ///< drafted tokens that were checked behind those
   std::int64_t sampled_tokens = 0;
   double schedule_seconds = 0, forward_seconds = 0, sample_seconds = 0;
+  double draft_seconds = 0;
   double predicted_seconds = 0;  ///< of the forward pass, by the cost curve; 0: it had no say yet
 };
 
@@ -39,7 +41,9 @@ struct EngineStats {
   std::uint64_t prefix_hit_tokens = 0;    ///< that were found there
   std::uint64_t preemptions = 0;
   std::uint64_t recomputed_tokens = 0;  ///< because of them
-  double schedule_seconds = 0, forward_seconds = 0, sample_seconds = 0;
+  double schedule_seconds = 0, forward_seconds = 0, sample_seconds = 0, draft_seconds = 0;
+
+  SpeculationStats speculation;
 };
 
 }  // namespace ridgeline

@@ -17,12 +17,12 @@ MaskWorker::~MaskWorker() {
   thread_.join();
 }
 
-void MaskWorker::start(std::vector<SequenceOutput*> outputs) {
-  if (outputs.empty()) return;
+void MaskWorker::start(std::vector<MaskWork> work) {
+  if (work.empty()) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   {
     const std::lock_guard lock(mutex_);
-    work_ = std::move(outputs);
+    work_ = std::move(work);
     busy_ = true;
   }
   changed_.notify_all();
@@ -38,9 +38,19 @@ void MaskWorker::run() {
   while (true) {
     changed_.wait(lock, [&] { return busy_ || ending_; });
     if (ending_) return;
-    const std::vector<SequenceOutput*> work = std::move(work_);
+    const std::vector<MaskWork> work = std::move(work_);
     lock.unlock();
-    for (SequenceOutput* output : work) output->matcher->allowed(output->mask);
+    for (const MaskWork& item : work) {
+      SequenceOutput& output = *item.output;
+      output.matcher->allowed(output.mask);
+      if (item.draft.empty()) continue;
+      GrammarMatcher ahead = *output.matcher;
+      output.draft_masks.resize(std::max(output.draft_masks.size(), item.draft.size()));
+      for (std::size_t i = 0; i < item.draft.size() && ahead.accept(item.draft[i]); ++i) {
+        output.draft_masks[i].resize(output.mask.size());
+        ahead.allowed(output.draft_masks[i]);
+      }
+    }
     lock.lock();
     busy_ = false;
     changed_.notify_all();

@@ -6,9 +6,16 @@
 #include <thread>
 #include <vector>
 
+#include "ridgeline/text/tokenizer.h"
+
 namespace ridgeline {
 
 struct SequenceOutput;
+
+struct MaskWork {
+  SequenceOutput* output;
+  std::span<const TokenId> draft;  ///< that the step checks behind the sequence's last token
+};
 
 /// Computes the masks of grammars while the forward pass runs: one thread, started with the
 /// first work, which sleeps otherwise.
@@ -19,8 +26,9 @@ class MaskWorker {
   MaskWorker(const MaskWorker&) = delete;
   MaskWorker& operator=(const MaskWorker&) = delete;
 
-  /// Fills output->mask by output->matcher for each; nobody touches them until wait().
-  void start(std::vector<SequenceOutput*> outputs);
+  /// Fills output->mask by output->matcher for each, and output->draft_masks; nobody touches
+  /// them until wait().
+  void start(std::vector<MaskWork> work);
   void wait();
 
  private:
@@ -28,7 +36,7 @@ class MaskWorker {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<SequenceOutput*> work_;
+  std::vector<MaskWork> work_;
   bool busy_ = false, ending_ = false;
   std::thread thread_;
 };

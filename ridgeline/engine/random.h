@@ -30,7 +30,12 @@ constexpr PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key) {
 }
 
 /// What a random number decides; every use of one position is independent of the others.
-enum class RandomUse : std::uint32_t { kToken = 0 };
+enum class RandomUse : std::uint32_t {
+  kToken = 0,
+  kDraft = 1,     ///< a draft's token, where it must not know the model's draw
+  kAccept = 2,    ///< whether the rejection rule takes it
+  kResidual = 3,  ///< and what it takes instead
+};
 
 /// Uniform on [0, 1), 53 bits, for one decision of one sequence.
 constexpr double random_uniform(std::uint64_t seed, std::uint64_t output_position,

@@ -11,6 +11,7 @@
 
 #include "ridgeline/engine/embedding.h"
 #include "ridgeline/engine/sampling_params.h"
+#include "ridgeline/engine/speculation/speculation_stats.h"
 #include "ridgeline/text/tokenizer.h"
 
 namespace ridgeline {
@@ -88,6 +89,7 @@ struct RequestSummary {
   std::int64_t reused_tokens = 0;
   std::int64_t output_tokens = 0;  ///< of all choices
   int preemptions = 0;
+  SpeculationCounts speculation;  ///< of all choices
 };
 
 /// What a step produced for one of a request's choices.

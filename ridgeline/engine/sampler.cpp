@@ -25,6 +25,9 @@ std::span<const TokenId> penalized_window(const SamplingParams& params,
   return history.last(std::min(history.size(), static_cast<std::size_t>(params.repeat_last_n)));
 }
 
+/// The one token that is left needs no draw.
+bool takes_best(const SamplingParams& params) { return params.is_greedy() || params.top_k == 1; }
+
 }  // namespace
 
 Sampler::Sampler(int vocab_size, std::span<const TokenId> end_tokens)
@@ -36,17 +39,38 @@ Sampler::Sampler(int vocab_size, std::span<const TokenId> end_tokens)
 }
 
 Result<TokenId> Sampler::sample(const SamplingParams& params, const SampleRequest& request) {
+  adjust(params, request);
+  const std::optional<TokenId> token = choose(params, request);
+  if (!token) return fail(no_token(request));
+  return *token;
+}
+
+Status Sampler::distribution(const SamplingParams& params, const SampleRequest& request,
+                             std::vector<TokenProbability>& out) {
+  adjust(params, request);
+  out.clear();
+  if (takes_best(params)) {
+    const std::optional<std::size_t> best = argmax(request.logits);
+    if (!best) return fail(no_token(request));
+    out.push_back({static_cast<TokenId>(*best), 1.0F});
+    return {};
+  }
+  if (!collect(params, request.logits)) return fail(no_token(request));
+  candidates_.distribution(params.temperature, out);
+  return {};
+}
+
+std::string Sampler::no_token(const SampleRequest& request) const {
+  return fmt::format(
+      "output position {} has no token to choose: all {} logits are NaN or -inf (NaN in the "
+      "weights, or a logit_bias that forbids every token)",
+      request.output_position, vocab_size_);
+}
+
+void Sampler::adjust(const SamplingParams& params, const SampleRequest& request) {
   RIDGELINE_CHECK(request.logits.size() == vocab_size_);
   apply_bias(params, request);
   apply_penalties(params, request);
-  const std::optional<TokenId> token = choose(params, request);
-  if (!token) {
-    return fail(fmt::format(
-        "output position {} has no token to choose: all {} logits are NaN or -inf (NaN in the "
-        "weights, or a logit_bias that forbids every token)",
-        request.output_position, vocab_size_));
-  }
-  return *token;
 }
 
 // Ids outside the vocabulary are passed over here and in the history: no logit is theirs.
@@ -93,16 +117,21 @@ void Sampler::apply_penalties(const SamplingParams& params, const SampleRequest&
 }
 
 std::optional<TokenId> Sampler::choose(const SamplingParams& params, const SampleRequest& request) {
-  if (params.is_greedy() || params.top_k == 1) {
+  if (takes_best(params)) {
     const std::optional<std::size_t> best = argmax(request.logits);
     if (!best) return std::nullopt;
     return static_cast<TokenId>(*best);
   }
-  const float max = max_logit(request.logits);
-  if (max == kMinusInfinity) return std::nullopt;
-  narrow(params, request.logits, max);
+  if (!collect(params, request.logits)) return std::nullopt;
   return candidates_.draw(params.temperature, random_uniform(params.seed, request.output_position,
                                                              request.choice, RandomUse::kToken));
+}
+
+bool Sampler::collect(const SamplingParams& params, std::span<const float> logits) {
+  const float max = max_logit(logits);
+  if (max == kMinusInfinity) return false;
+  narrow(params, logits, max);
+  return true;
 }
 
 void Sampler::narrow(const SamplingParams& params, std::span<const float> logits, float max) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ridgeline/base/result.h"
@@ -35,11 +36,22 @@ class Sampler {
 
   /// `params` passed validate(). NaN logits count as -inf. Error: no token is left.
   Result<TokenId> sample(const SamplingParams& params, const SampleRequest& request);
+  /// Replaces `out` by the probabilities that sample() draws from: those of the tokens that every
+  /// filter left, in ascending order of id; of a greedy choice the one token, with 1. Error: no
+  /// token is left.
+  Status distribution(const SamplingParams& params, const SampleRequest& request,
+                      std::vector<TokenProbability>& out);
 
  private:
   void apply_bias(const SamplingParams& params, const SampleRequest& request);
   void apply_penalties(const SamplingParams& params, const SampleRequest& request);
+  /// What the request leaves of the logits, in place.
+  void adjust(const SamplingParams& params, const SampleRequest& request);
+  /// Leaves in candidates_ what is drawn from; false: nothing.
+  bool collect(const SamplingParams& params, std::span<const float> logits);
   std::optional<TokenId> choose(const SamplingParams& params, const SampleRequest& request);
+  /// The sentence that none is left.
+  std::string no_token(const SampleRequest& request) const;
   void narrow(const SamplingParams& params, std::span<const float> logits, float max);
   void narrow_tail(const SamplingParams& params, std::span<const float> logits, float max);
 

@@ -1,6 +1,7 @@
 #include "ridgeline/engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ridgeline/base/check.h"
 #include "ridgeline/engine/sequence_output.h"
@@ -63,9 +64,22 @@ std::size_t Scheduler::places_taken() const {
   return places;
 }
 
-/// Lets the next one in that waits, if there is a place and blocks for all of its tokens so far,
-/// and one more for each of those that run: who has just come should not be preempted at once.
-bool Scheduler::admit() {
+/// Blocks for all of its tokens so far, and one more for each of those that run: who has just
+/// come should not be preempted at once. Drafts give theirs if that is enough.
+bool Scheduler::has_room(Sequence& next, ScheduledStep& step) {
+  const auto fits = [&] {
+    return next.blocks.could_grow(next.total_tokens(), options_.batch_tokens,
+                                  static_cast<int>(running_.size()));
+  };
+  if (fits()) return true;
+  if (!drop_drafts(step)) return false;
+  if (fits()) return true;
+  schedule_drafts(step);
+  return false;
+}
+
+/// Lets the next one in that waits, if there is a place and room for it.
+bool Scheduler::admit(ScheduledStep& step) {
   Sequence* next = waiting_.next();
   if (next == nullptr) return false;
   const std::size_t places = 1 + static_cast<std::size_t>(next->choices_to_come);
@@ -78,8 +92,7 @@ bool Scheduler::admit() {
     next->keys.extend(std::span(next->tokens).first(known));
     found = next->blocks.adopt(next->keys.keys().first(known / kKvBlockTokens));
   }
-  if (!next->blocks.could_grow(next->total_tokens(), options_.batch_tokens,
-                               static_cast<int>(running_.size()))) {
+  if (!has_room(*next, step)) {
     next->blocks.clear();
     return false;
   }
@@ -99,13 +112,25 @@ bool Scheduler::admit() {
   return true;
 }
 
+/// Drafts give way to everything else. False: there were none.
+bool Scheduler::drop_drafts(ScheduledStep& step) {
+  if (step.draft_rows == 0) return false;
+  for (ScheduledTokens& run : step.runs) {
+    if (run.drafted == 0) continue;
+    const std::int64_t end = run.sequence->num_computed_tokens + run.count;
+    run.sequence->blocks.truncate(end);
+    step.load = step.load - load_of(end, std::exchange(run.drafted, 0));
+  }
+  step.draft_rows = 0;
+  return true;
+}
+
 void Scheduler::preempt_last(ScheduledStep& step) {
   std::unique_ptr<Sequence> last = std::move(running_.back());
   running_.pop_back();
   std::erase_if(step.runs, [&](const ScheduledTokens& run) {
     if (run.sequence != last.get()) return false;
-    const StepLoad load = load_of(last->num_computed_tokens, run.count);
-    step.load = {step.load.rows - load.rows, step.load.attended - load.attended};
+    step.load = step.load - load_of(last->num_computed_tokens, run.count);
     if (last->uncomputed_tokens() == 1) --step.decode_rows;
     return true;
   });
@@ -113,6 +138,7 @@ void Scheduler::preempt_last(ScheduledStep& step) {
   ++last->preemptions;
   last->lost_tokens = last->num_computed_tokens;
   last->num_computed_tokens = 0;
+  last->draft.clear();
   last->blocks.clear();
   waiting_.add(std::move(last));
 }
@@ -121,12 +147,13 @@ void Scheduler::preempt_last(ScheduledStep& step) {
 bool Scheduler::take(Sequence& sequence, std::int64_t count, ScheduledStep& step) {
   const std::int64_t begin = sequence.num_computed_tokens, end = begin + count;
   while (!sequence.blocks.can_advance(begin, end)) {
+    if (drop_drafts(step)) continue;
     const bool itself = running_.back().get() == &sequence;
     preempt_last(step);
     if (itself) return false;
   }
   sequence.blocks.advance(begin, end, step.copies);
-  step.runs.push_back({&sequence, count, count == sequence.uncomputed_tokens()});
+  step.runs.push_back({&sequence, count, 0, count == sequence.uncomputed_tokens()});
   step.load = step.load + load_of(begin, count);
   return true;
 }
@@ -135,6 +162,24 @@ void Scheduler::schedule_decodes(ScheduledStep& step) {
   for (std::size_t i = 0; i < running_.size(); ++i) {
     Sequence& s = *running_[i];
     if (s.uncomputed_tokens() == 1 && take(s, 1, step)) ++step.decode_rows;
+  }
+}
+
+/// Behind all decodes, so that no draft takes a block that a decode needs.
+void Scheduler::schedule_drafts(ScheduledStep& step) {
+  for (ScheduledTokens& run : step.runs) {
+    Sequence& s = *run.sequence;
+    if (s.choices_to_come > 0) continue;  // they will share the blocks
+    const std::int64_t begin = s.num_computed_tokens, end = begin + run.count;
+    // The last token that is sampled needs no row.
+    const std::int64_t drafted =
+        std::min({static_cast<std::int64_t>(s.draft.size()), options_.batch_tokens - step.load.rows,
+                  s.max_total_tokens - s.total_tokens() - 1});
+    if (drafted <= 0 || !s.blocks.can_advance(begin, end + drafted)) continue;
+    s.blocks.advance(begin, end + drafted, step.copies);
+    step.load = step.load + load_of(end, drafted);
+    run.drafted = drafted;
+    step.draft_rows += drafted;
   }
 }
 
@@ -151,7 +196,8 @@ void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) 
     if (rows < 0) rows = budget.prefill_rows(step.load, s.num_computed_tokens, queued);
   };
   const auto give = [&](Sequence& s, std::int64_t most) {
-    const std::int64_t count = chunk_of(s, std::min(rows, most));
+    const std::int64_t count =
+        chunk_of(s, std::min({rows, most, options_.batch_tokens - step.load.rows}));
     if (count == 0 || !take(s, count, step)) return;
     rows -= count;
   };
@@ -175,7 +221,7 @@ void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) 
              [&](const auto& other) { return other->uncomputed_tokens() > 1 && shorter(*other); }));
     give(s, share ? (rows + 1) / 2 : rows);
   }
-  while (rows != 0 && admit()) {
+  while (rows != 0 && admit(step)) {
     // The new one is where its priority and arrival put it.
     for (std::size_t i = 0; i < running_.size(); ++i) {
       Sequence& s = *running_[i];
@@ -187,6 +233,7 @@ void Scheduler::schedule_prompts(ScheduledStep& step, const StepBudget& budget) 
       give(s, rows);
     }
   }
+  rows = std::min(rows, options_.batch_tokens - step.load.rows);
   if (rows > 0) extend_prompts(step, rows);
 }
 
@@ -208,6 +255,7 @@ void Scheduler::extend_prompts(ScheduledStep& step, std::int64_t rows) {
 ScheduledStep Scheduler::schedule(const StepBudget& budget) {
   ScheduledStep step;
   schedule_decodes(step);
+  schedule_drafts(step);
   schedule_prompts(step, budget);
   for (const ScheduledTokens& run : step.runs) waiting_.charge(run.sequence->tenant, run.count);
   return step;
@@ -216,17 +264,47 @@ ScheduledStep Scheduler::schedule(const StepBudget& budget) {
 void Scheduler::commit(const ScheduledStep& step) {
   for (const ScheduledTokens& run : step.runs) {
     Sequence& s = *run.sequence;
-    const std::int64_t begin = s.num_computed_tokens, end = begin + run.count;
-    s.num_computed_tokens = end;
-    if (!options_.prefix_cache || begin / kKvBlockTokens == end / kKvBlockTokens) continue;
-    s.keys.extend(std::span(s.tokens).first(static_cast<std::size_t>(end)));
-    s.blocks.publish(s.keys.keys(), begin, end);
+    const std::int64_t begin = s.num_computed_tokens;
+    s.num_computed_tokens = begin + run.count;
+    publish(s, begin, s.num_computed_tokens);
   }
 }
 
-void Scheduler::remove_finished() {
+void Scheduler::settle(const ScheduledStep& step) {
+  for (const ScheduledTokens& run : step.runs) {
+    Sequence& s = *run.sequence;
+    s.draft.clear();
+    if (run.drafted == 0) continue;
+    const std::int64_t begin = s.num_computed_tokens;
+    s.num_computed_tokens = std::clamp(s.total_tokens() - 1, begin, begin + run.drafted);
+    s.blocks.truncate(s.num_computed_tokens);
+    publish(s, begin, s.num_computed_tokens);
+    waiting_.charge(s.tenant, s.num_computed_tokens - begin);
+  }
+}
+
+/// Makes the blocks known that positions [begin, end) filled.
+void Scheduler::publish(Sequence& s, std::int64_t begin, std::int64_t end) {
+  if (!options_.prefix_cache || begin / kKvBlockTokens == end / kKvBlockTokens) return;
+  s.keys.extend(std::span(s.tokens).first(static_cast<std::size_t>(end)));
+  s.blocks.publish(s.keys.keys(), begin, end);
+}
+
+void Scheduler::remove_finished(const std::function<void(Sequence&)>& visit) {
+  if (visit) {
+    const auto see = [&](Sequence& s) {
+      if (s.finished) visit(s);
+    };
+    for (const auto& s : running_) see(*s);
+    waiting_.for_each(see);
+  }
   std::erase_if(running_, [](const auto& s) { return s->finished.has_value(); });
   waiting_.remove_if([](const Sequence& s) { return s.finished.has_value(); });
+}
+
+bool Scheduler::prompts_pending() const {
+  return !waiting_.empty() ||
+         std::ranges::any_of(running_, [](const auto& s) { return s->uncomputed_tokens() > 1; });
 }
 
 void Scheduler::for_each(RequestId id, const std::function<void(Sequence&)>& visit) {

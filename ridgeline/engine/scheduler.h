@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "ridgeline/engine/cost_curve.h"
@@ -12,12 +13,15 @@
 
 namespace ridgeline {
 
-/// A run of one sequence's tokens that a step computes.
+/// A run of one sequence's tokens that a step computes, and behind them of drafted ones.
 struct ScheduledTokens {
   Sequence* sequence = nullptr;
   std::int64_t count = 0;
+  std::int64_t drafted = 0;  ///< the first of sequence->draft
   /// The run ends at the sequence's last token: the step samples the next one.
   bool reaches_end = false;
+
+  std::int64_t rows() const { return count + drafted; }
 };
 
 /// What one step computes. Plain data.
@@ -26,6 +30,7 @@ struct ScheduledStep {
   std::vector<ScheduledTokens> runs;
   StepLoad load;
   std::int64_t decode_rows = 0;  ///< of sequences that are generating
+  std::int64_t draft_rows = 0;   ///< of drafts that are checked behind those
 
   bool empty() const { return runs.empty(); }
 };
@@ -37,7 +42,7 @@ struct ScheduledStep {
 /// Blocks of the KV cache are taken as they are needed. When there are none left, the sequence
 /// of the lowest priority that came last loses its own and waits to be computed again, which
 /// changes nothing in its text. The first in that order always goes on, so that all come to
-/// an end.
+/// an end. Drafts have blocks as long as nobody else wants them.
 ///
 /// Blocks that are full are published under their keys, and a sequence that starts takes over
 /// the longest beginning of its tokens that is known by such keys (prefix cache).
@@ -60,11 +65,18 @@ class Scheduler {
   void add_choice(std::unique_ptr<Sequence> sequence);
   /// An empty step only when there is nothing to do.
   ScheduledStep schedule(const StepBudget& budget);
-  /// The step was computed.
+  /// The step was computed: all that was known before it is in the cache.
   void commit(const ScheduledStep& step);
-  /// Removes sequences that have `finished` set and gives their blocks back.
-  void remove_finished();
+  /// What the step sampled was appended: drafted rows that it agrees with are in the cache too,
+  /// and blocks behind them go back.
+  void settle(const ScheduledStep& step);
+  /// Removes sequences that have `finished` set and gives their blocks back; each is seen first.
+  void remove_finished(const std::function<void(Sequence&)>& visit = {});
 
+  /// All that run, in order.
+  std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
+  /// Some prompt is not computed to its end, or waits.
+  bool prompts_pending() const;
   /// All sequences of the request.
   void for_each(RequestId id, const std::function<void(Sequence&)>& visit);
   bool idle() const { return waiting_.empty() && running_.empty(); }
@@ -77,10 +89,14 @@ class Scheduler {
  private:
   /// Sequences that run or will, with the choices to come.
   std::size_t places_taken() const;
-  bool admit();
+  bool admit(ScheduledStep& step);
+  bool has_room(Sequence& next, ScheduledStep& step);
   void preempt_last(ScheduledStep& step);
   bool take(Sequence& sequence, std::int64_t count, ScheduledStep& step);
+  bool drop_drafts(ScheduledStep& step);
+  void publish(Sequence& sequence, std::int64_t begin, std::int64_t end);
   void schedule_decodes(ScheduledStep& step);
+  void schedule_drafts(ScheduledStep& step);
   void schedule_prompts(ScheduledStep& step, const StepBudget& budget);
   void extend_prompts(ScheduledStep& step, std::int64_t rows);
 

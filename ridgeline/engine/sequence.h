@@ -52,6 +52,8 @@ struct Sequence {
   bool whole = false;  ///< computed in one step or not at all
   int preemptions = 0;
   std::int64_t lost_tokens = 0;  ///< computed before the last preemption, and not yet again
+  /// Guesses of the tokens behind the last one, for the next step to check. A step leaves none.
+  std::vector<TokenId> draft;
   BlockKeys keys;
   SequenceBlocks blocks;
   std::optional<FinishReason> finished;

@@ -195,7 +195,8 @@ class Backend {
   virtual void copy_kv_block(KvCache& cache, int group, std::int32_t from, std::int32_t to) = 0;
 
   /// Workspace for batches of up to `max_rows` rows, inputs of up to `max_cols`
-  /// columns and sequences of up to `max_positions`. Called once, before any operation.
+  /// columns and sequences of up to `max_positions`. Called once for each model that runs here,
+  /// before any operation of it; the models share the workspace.
   struct Limits {
     std::int64_t max_rows = 0;
     std::int64_t max_cols = 0;

@@ -14,6 +14,7 @@
 #include "ridgeline/engine/engine.h"
 #include "ridgeline/engine/engine_loop.h"
 #include "ridgeline/text/grammar/grammar.h"
+#include "tests/support/planted_drafter.h"
 #include "tests/support/random_model.h"
 #include "tests/support/recipe_model.h"
 
@@ -104,11 +105,13 @@ class CompanyTest : public testing::Test {
     r.tenant = random() % 3;
     if (random() % 6 == 0) r.cache_salt = "salt";
     if (random() % 6 == 0 && !r.embed) r.grammar = *Grammar::from_regex("([a-e]|[0-9]{2},?)*");
+    if (random() % 8 == 0) r.params.stop = {std::string(1, static_cast<char>('a' + random() % 26))};
+    if (random() % 8 == 0) r.params.stop_token_ids = {static_cast<TokenId>(random() % 259)};
     return r;
   }
 
-  void expect_company_changes_nothing(std::size_t requests, const EngineOptions& options,
-                                      unsigned seed) {
+  void expect_company_changes_nothing(std::size_t requests, EngineOptions options, unsigned seed,
+                                      double agreement = -1) {
     std::mt19937 random(seed);
     struct Case {
       Request request;
@@ -122,6 +125,13 @@ class CompanyTest : public testing::Test {
       c.request = random_request(random);
       for (TokenId& id : c.request.prompt) id %= single->config().vocab_size;
       c.alone = run(*single, c.request);
+    }
+    if (agreement >= 0) {
+      auto drafter = std::make_shared<test::PlantedDrafter>(agreement, seed);
+      for (const Case& c : cases)
+        for (const auto& [choice, text] : c.alone)
+          drafter->teach(c.request.prompt, c.request.params.seed, choice, text.ids);
+      options.speculation.more = {drafter};
     }
     auto engine = load(options);
     ASSERT_NE(engine, nullptr);
@@ -176,11 +186,36 @@ TEST_F(CompanyTest, TwoHundredRequestsAreWhatTheyAreAlone) {
   EXPECT_GT(stats_.prefix_hit_tokens, 500u);
 }
 
+// Penalties, grammars, stop strings, choices, preemption and the prefix cache under drafts of which
+// none, some and all tokens are right.
+TEST_F(CompanyTest, DraftsChangeNothing) {
+  for (const double agreement : {0.0, 0.7, 1.0}) {
+    SCOPED_TRACE(agreement);
+    expect_company_changes_nothing(60,
+                                   {.context = 200,
+                                    .kv_memory_bytes = 216 << 10,
+                                    .batch_tokens = 48,
+                                    .max_sequences = 8,
+                                    .prefix_cache = true,
+                                    .speculation = {.max_draft = 9, .fixed_length = 9}},
+                                   21, agreement);
+    const SpeculationStats& s = stats_.speculation;
+    EXPECT_GT(s.all.drafted, 300u);
+    EXPECT_EQ(s.all.drafted, s.drafters[0].drafted);
+    if (agreement == 1)
+      EXPECT_GT(s.all.acceptance(), 0.9);
+    else
+      EXPECT_NEAR(s.all.acceptance(), agreement == 0 ? 0.005 : 0.25, agreement == 0 ? 0.005 : 0.1);
+    EXPECT_GT(stats_.preemptions, 3u);
+    EXPECT_GT(stats_.prefix_hit_tokens, 100u);
+  }
+}
+
 TEST_F(CompanyTest, WithQuantizedKeysAndValuesToo) {
-  expect_company_changes_nothing(60,
+  expect_company_changes_nothing(80,
                                  {.context = 200,
                                   .kv_type = DType::kQ8_0,
-                                  .kv_memory_bytes = 120 << 10,
+                                  .kv_memory_bytes = 112 << 10,
                                   .batch_tokens = 48,
                                   .max_sequences = 8,
                                   .prefix_cache = true},
@@ -196,6 +231,13 @@ TEST_F(CompanyTest, WindowsToo) {
     test::write_recipe_model(path_, test::read_recipe(name));
     expect_company_changes_nothing(
         40, {.context = 200, .batch_tokens = 24, .max_sequences = 3, .prefix_cache = true}, 3);
+    expect_company_changes_nothing(20,
+                                   {.context = 200,
+                                    .batch_tokens = 24,
+                                    .max_sequences = 3,
+                                    .prefix_cache = true,
+                                    .speculation = {.fixed_length = 7}},
+                                   4, 0.8);
   }
 }
 

@@ -42,6 +42,14 @@ TEST(Philox, EveryPartOfTheCounterAndTheKeyMatters) {
   EXPECT_EQ(seen.size(), 1u + 64 + 64 + 32);
 }
 
+// Uses have numbers of their own in the counter, which may not change either.
+TEST(Philox, UsesOfOnePositionDiffer) {
+  const PhiloxCounter bits = philox4x32({5, 0, 7, 1}, {3, 0});
+  const std::uint64_t word = std::uint64_t{bits[0]} << 32 | bits[1];
+  EXPECT_EQ(random_uniform(3, 5, 7, RandomUse::kDraft), static_cast<double>(word >> 11) / 0x1p53);
+  EXPECT_NE(random_uniform(3, 5, 7, RandomUse::kDraft), random_uniform(3, 5, 7, RandomUse::kToken));
+}
+
 TEST(Philox, UniformFillsTheUnitIntervalEvenly) {
   constexpr int kBins = 64, kDraws = 64000;
   std::array<int, kBins> counts{};

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -366,6 +367,75 @@ TEST_F(SamplerTest, EndTokensAreForbiddenWhereTheRequestSaysSo) {
   params.stop_token_ids = {0};
   for (std::uint64_t position = 0; position < 5; ++position) {
     EXPECT_EQ(sample(params, kEightLogits, {}, position), position < 3 ? 4 : 2);
+  }
+}
+
+// What distribution() says is what sample() draws from: the reference's probabilities after the
+// same filters, and the same draw at the same random number.
+TEST_F(SamplerTest, TheDistributionIsThatOfTheDraws) {
+  std::mt19937 random(11);
+  const auto share = [&] { return std::uniform_real_distribution<double>(0.0, 1.0)(random); };
+  int compared = 0;
+  for (int round = 0; round < 200; ++round) {
+    const int size = round % 2 == 0 ? 50 : 3000;
+    std::vector<float> logits(static_cast<std::size_t>(size));
+    for (float& logit : logits) logit = static_cast<float>(8 * share());
+    logits[7] = -kInfinity;
+    SamplingParams params = unfiltered();
+    params.temperature = 0.3 + share();
+    params.seed = random();
+    if (round % 3 == 0) params.top_k = 1 + static_cast<int>(20 * share());
+    if (round % 4 == 0) params.top_p = 0.3 + 0.7 * share();
+    if (round % 5 == 0) params.min_p = 0.3 * share();
+    if (round % 7 == 0) params.typical_p = 0.5 + 0.5 * share();
+    params.logit_bias = {{3, -kInfinity}, {5, 2.0F}};
+    params.presence_penalty = 1.5;
+    const std::vector<TokenId> history = {1, 2, 9};
+
+    std::vector<float> adjusted = logits;
+    adjusted[3] = -kInfinity;
+    adjusted[5] += 2.0F;
+    for (const TokenId id : history) adjusted[static_cast<std::size_t>(id)] -= 1.5F;
+    ReferenceSampler reference(adjusted);
+    reference.narrow(params);
+    if (reference.ambiguous()) continue;
+    ++compared;
+
+    Sampler sampler(size);
+    std::vector<TokenProbability> given;
+    std::vector<float> scratch = logits;
+    const SampleRequest request{.logits = scratch, .history = history, .output_position = 4};
+    ASSERT_TRUE(sampler.distribution(params, request, given));
+    const auto expected = reference.distribution(params.temperature);
+    ASSERT_EQ(given.size(), expected.size());
+    for (const TokenProbability& p : given) {
+      ASSERT_TRUE(expected.contains(p.token));
+      EXPECT_NEAR(static_cast<double>(p.probability), expected.at(p.token), 1e-5);
+    }
+    EXPECT_TRUE(std::ranges::is_sorted(given, {}, &TokenProbability::token));
+    EXPECT_EQ(draw(given, random_uniform(params.seed, 4, 0, RandomUse::kToken)),
+              sample(params, logits, history, 4));
+  }
+  EXPECT_GT(compared, 150);
+}
+
+TEST_F(SamplerTest, TheDistributionOfAGreedyChoiceIsOneToken) {
+  Sampler sampler(8);
+  std::vector<TokenProbability> given{{4, 0.5F}};
+  std::vector<float> logits = kEightLogits;
+  ASSERT_TRUE(sampler.distribution(greedy(), {.logits = logits, .history = {}}, given));
+  ASSERT_EQ(given.size(), 1U);
+  EXPECT_EQ(given[0].token, 2);
+  EXPECT_EQ(given[0].probability, 1.0F);
+  SamplingParams best = unfiltered();
+  best.top_k = 1;
+  ASSERT_TRUE(sampler.distribution(best, {.logits = logits, .history = {}}, given));
+  ASSERT_EQ(given.size(), 1U);
+  std::vector<float> nothing(8, kNan);
+  for (const SamplingParams& params : {greedy(), unfiltered()}) {
+    const Status status = sampler.distribution(params, {.logits = nothing, .history = {}}, given);
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().message, HasSubstr("no token to choose"));
   }
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "ridgeline/engine/candidates.h"
 #include "ridgeline/engine/sampling_params.h"
 #include "ridgeline/text/tokenizer.h"
 
@@ -15,11 +17,6 @@ class GrammarMatcher;
 /// How sure a drafter is of a token, in its own classes, from 0 on: the length of the match that
 /// it follows, the probability that a draft model gave it. What a class is worth is measured.
 inline constexpr int kConfidenceClasses = 8;
-
-struct TokenProbability {
-  TokenId token = 0;
-  float probability = 0;
-};
 
 struct DraftToken {
   TokenId token = 0;
@@ -53,6 +50,12 @@ struct DraftRequest {
   Draft* draft = nullptr;  ///< to be filled; empty beforehand
 };
 
+/// What it said so far.
+inline std::span<const TokenId> output_of(const DraftRequest& request) {
+  return request.tokens.subspan(
+      std::min(static_cast<std::size_t>(request.prompt_tokens), request.tokens.size()));
+}
+
 /// Guesses tokens that the model is likely to say, so that one forward pass can check several.
 /// Guesses cost time and never change a text.
 class Drafter {
@@ -67,6 +70,12 @@ class Drafter {
   /// Seconds that draft(requests) will take; 0 for those that only look something up.
   virtual double seconds(std::span<const DraftRequest> requests) const {
     (void)requests;
+    return 0;
+  }
+  /// What one more drafted token takes, each, for so many sequences at once; 0: nothing worth
+  /// asking beforehand.
+  virtual double seconds_per_token(std::size_t sequences) const {
+    (void)sequences;
     return 0;
   }
   virtual std::size_t bytes() const = 0;  ///< of memory, all together

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ridgeline {
+
+class Drafter;
 
 /// When a drafted token becomes part of the text.
 enum class AcceptanceRule {
@@ -17,15 +21,18 @@ enum class AcceptanceRule {
 };
 
 struct SpeculationOptions {
-  bool lookup = false;      ///< what the sequence itself said before (n-gram prompt lookup)
-  bool recent = false;      ///< what this engine's other outputs said lately (suffix automaton)
-  std::string draft_model;  ///< a GGUF file or folder; empty: none
-  int max_draft = 16;       ///< tokens drafted for one sequence in one step
+  bool lookup = false;        ///< what the sequence itself said before (n-gram prompt lookup)
+  bool recent = false;        ///< what this engine's other outputs said lately (suffix automaton)
+  std::string draft_model{};  ///< a GGUF file or folder; empty: none
+  int max_draft = 16;         ///< tokens drafted for one sequence in one step
   AcceptanceRule rule = AcceptanceRule::kExact;
   /// Checks as many tokens as are drafted, up to this, whatever it costs: to measure with.
-  std::optional<int> fixed_length;
+  std::optional<int> fixed_length{};
 
-  bool any() const { return lookup || recent || !draft_model.empty(); }
+  /// Drafters of the caller's own; benchmarks plant agreement with them.
+  std::vector<std::shared_ptr<Drafter>> more{};
+
+  bool any() const { return lookup || recent || !draft_model.empty() || !more.empty(); }
 };
 inline constexpr int kMaxDraft = 64;
 

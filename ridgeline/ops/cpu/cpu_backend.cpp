@@ -208,7 +208,12 @@ void CpuBackend::copy_kv_block(KvCache& cache, int group, std::int32_t from, std
 }
 
 Status CpuBackend::reserve(const Limits& limits) {
-  limits_ = limits;
+  // What an earlier model asked for stays.
+  const auto grow = [](Buffer& buffer, std::size_t bytes, const char* what) -> Status {
+    if (bytes <= buffer.size()) return {};
+    RIDGELINE_TRY(buffer, Buffer::allocate(bytes, what));
+    return {};
+  };
   for (ActivationFormat format : used_formats_) {
     const ActivationKernel& kernel = *find_activation_kernel(*kernels_, format);
     const auto bytes = [&](std::int64_t tiles, std::int64_t cols) {
@@ -217,21 +222,20 @@ Status CpuBackend::reserve(const Limits& limits) {
     const std::int64_t tiles = (limits.max_rows + kMaxTileRows - 1) / kMaxTileRows;
     const std::int64_t expert_tiles =
         Segments::tiles_max(limits.max_rows, limits.experts_per_row, limits.experts);
-    RIDGELINE_TRY(
-        tile_buffers_[static_cast<std::size_t>(format)],
-        Buffer::allocate(
-            std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
-                      bytes(tiles * limits.product_heads, limits.product_head_cols)}),
-            "packed activations"));
+    RIDGELINE_TRY_STATUS(
+        grow(tile_buffers_[static_cast<std::size_t>(format)],
+             std::max({bytes(tiles, limits.max_cols), bytes(expert_tiles, limits.expert_cols),
+                       bytes(tiles * limits.product_heads, limits.product_head_cols)}),
+             "packed activations"));
     if (!has_input_orders_) continue;
-    RIDGELINE_TRY(second_tile_buffers_[static_cast<std::size_t>(format)],
-                  Buffer::allocate(bytes(tiles, limits.max_cols), "packed activations"));
+    RIDGELINE_TRY_STATUS(grow(second_tile_buffers_[static_cast<std::size_t>(format)],
+                              bytes(tiles, limits.max_cols), "packed activations"));
   }
   segments_.reserve(limits.max_rows, limits.experts_per_row, limits.experts);
-  RIDGELINE_TRY(expert_hidden_,
-                Buffer::allocate(static_cast<std::size_t>(limits.max_rows * limits.expert_hidden) *
-                                     sizeof(float),
-                                 "the experts' activations"));
+  RIDGELINE_TRY_STATUS(
+      grow(expert_hidden_,
+           static_cast<std::size_t>(limits.max_rows * limits.expert_hidden) * sizeof(float),
+           "the experts' activations"));
 
   const HeadTiling heads(limits.query_heads, std::max(1, limits.kv_heads));
   const int tile_rows = kernels_->attention_tile_positions(heads.most) * heads.most;
@@ -244,24 +248,20 @@ Status CpuBackend::reserve(const Limits& limits) {
   const auto gather_floats = static_cast<std::size_t>(
       std::max({kMaxTileRows * limits.expert_cols, std::int64_t{4} * limits.experts,
                 has_input_orders_ ? kMaxTileRows * limits.max_cols : 0}));
-  scratch_floats_ =
-      std::max({attention_floats, static_cast<std::size_t>(kScratchTileFloats), gather_floats});
-  scratch_.clear();
-  for (int i = 0; i < pool_.size(); ++i) {
-    RIDGELINE_TRY(Buffer buffer,
-                  Buffer::allocate(scratch_floats_ * sizeof(float), "scratch memory"));
-    scratch_.push_back(std::move(buffer));
-  }
+  scratch_floats_ = std::max({scratch_floats_, attention_floats,
+                              static_cast<std::size_t>(kScratchTileFloats), gather_floats});
+  scratch_.resize(static_cast<std::size_t>(pool_.size()));
+  for (Buffer& buffer : scratch_)
+    RIDGELINE_TRY_STATUS(grow(buffer, scratch_floats_ * sizeof(float), "scratch memory"));
 
   const auto spans =
       static_cast<std::size_t>((limits.max_positions + kAttentionSpan - 1) / kAttentionSpan);
   // Splitting is for few items only (attention.cpp), of one position each.
   const std::size_t split_items = static_cast<std::size_t>(kSplitItemsPerThread * pool_.size());
-  RIDGELINE_TRY(span_states_,
-                Buffer::allocate(split_items * spans * static_cast<std::size_t>(heads.most) *
-                                     state_floats * sizeof(float),
-                                 "partial attention results"));
-  return {};
+  return grow(
+      span_states_,
+      split_items * spans * static_cast<std::size_t>(heads.most) * state_floats * sizeof(float),
+      "partial attention results");
 }
 
 std::size_t CpuBackend::workspace_bytes() const {

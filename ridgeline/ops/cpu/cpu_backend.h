@@ -177,8 +177,7 @@ class CpuBackend final : public Backend {
   LinearObserver* observer_ = nullptr;
   ThreadPool pool_;
 
-  // Workspace, taken once in reserve().
-  Limits limits_;
+  // Workspace, taken in reserve(), never in an operation.
   std::vector<ActivationFormat> used_formats_;
   bool has_input_orders_ = false;
   std::vector<Buffer> tile_buffers_;  ///< by ActivationFormat
