@@ -158,8 +158,8 @@ std::string ablation_csv(const AblationReport& report) {
         number(row.one_stream.honest_start), row.throughput.value, row.throughput.extrapolated,
         number(row.many_streams.before), number(row.many_streams.baseline),
         number(row.many_streams.honest_start), row.weight_bytes, row.kv_bytes, row.workspace_bytes,
-        number(row.kv_utilisation), number(row.perplexity),
-        d ? number(d->kl_mean) : "", d ? number(d->top1) : "");
+        number(row.kv_utilisation), number(row.perplexity), d ? number(d->kl_mean) : "",
+        d ? number(d->top1) : "");
   }
   return text;
 }

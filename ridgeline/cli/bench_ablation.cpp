@@ -49,10 +49,11 @@ void add_bench_ablation(CLI::App& bench, Action& action) {
   };
   number("-p,--n-prompt", o.prompt_tokens, "prompt tokens of one stream", 16, 1 << 20);
   number("-n,--n-gen", o.output_tokens, "output tokens of one stream", 2, 1 << 20);
-  number("-b,--streams", o.streams, "sequences side by side; twice as many requests are served", 1, 512);
+  number("-b,--streams", o.streams, "sequences side by side; twice as many requests are served", 1,
+         512);
   number("-c,--ctx-size", o.context,
-         "tokens that a sequence may become, which preallocation keeps; 0: 2048, or the model's",
-         0, 1 << 24);
+         "tokens that a sequence may become, which preallocation keeps; 0: 2048, or the model's", 0,
+         1 << 24);
   command->add_option("-t,--threads", o.engine.backend.threads, "threads (default: physical cores)")
       ->check(CLI::Range(1, 1024));
   command->add_flag("!--no-pin", o.engine.backend.pin, "do not bind threads to CPUs");

@@ -18,8 +18,9 @@ struct BenchComplexityArguments {
 };
 
 std::string exponent_text(const std::optional<double>& exponent) {
-  return exponent ? fmt::format("; from a quarter of the longest on it grows as n^{:.2f}", *exponent)
-                  : std::string();
+  return exponent
+             ? fmt::format("; from a quarter of the longest on it grows as n^{:.2f}", *exponent)
+             : std::string();
 }
 
 std::string complexity_tables(const ComplexityReport& report) {
@@ -38,11 +39,11 @@ std::string complexity_tables(const ComplexityReport& report) {
          both ? figure_text(report.recomputed[i].seconds / report.cached[i].seconds) : "–"});
   }
   text += markdown_table(decode);
-  text += fmt::format(
-      "\nWith a cache: {:.3g} + {:.3g} n s{}.\nWithout: {:.3g} n + {:.3g} n² s{}.\n",
-      report.cached_fit.constant, report.cached_fit.linear, exponent_text(report.cached_exponent),
-      report.recomputed_fit.linear, report.recomputed_fit.quadratic,
-      exponent_text(report.recomputed_exponent));
+  text +=
+      fmt::format("\nWith a cache: {:.3g} + {:.3g} n s{}.\nWithout: {:.3g} n + {:.3g} n² s{}.\n",
+                  report.cached_fit.constant, report.cached_fit.linear,
+                  exponent_text(report.cached_exponent), report.recomputed_fit.linear,
+                  report.recomputed_fit.quadratic, exponent_text(report.recomputed_exponent));
 
   text += "\nAttention of one head over a prompt, head_dim 64, one thread:\n\n";
   std::vector<TextCells> attention{
@@ -51,15 +52,15 @@ std::string complexity_tables(const ComplexityReport& report) {
     return value ? figure_text(*value * scale) : "–";
   };
   for (const auto& a : report.attention)
-    attention.push_back({std::to_string(a.positions), cell(a.matrix_bytes, 1e-6),
-                         cell(a.matrix_seconds, 1e3), cell(a.tile_bytes, 1e-6),
-                         cell(a.tile_seconds, 1e3),
-                         a.matrix_seconds && a.tile_seconds
-                             ? figure_text(*a.matrix_seconds / *a.tile_seconds)
-                             : "–"});
+    attention.push_back(
+        {std::to_string(a.positions), cell(a.matrix_bytes, 1e-6), cell(a.matrix_seconds, 1e3),
+         cell(a.tile_bytes, 1e-6), cell(a.tile_seconds, 1e3),
+         a.matrix_seconds && a.tile_seconds ? figure_text(*a.matrix_seconds / *a.tile_seconds)
+                                            : "–"});
   text += markdown_table(attention);
 
-  text += "\nBytes of KV cache for a token, by (K and V) x layers x KV heads x head_dim x bytes:\n\n";
+  text +=
+      "\nBytes of KV cache for a token, by (K and V) x layers x KV heads x head_dim x bytes:\n\n";
   std::vector<TextCells> kv{{"type", "formula", "block / 16"}};
   for (const auto& k : report.kv)
     kv.push_back({std::string(name(k.dtype)), fmt::format("{:.0f}", k.formula),
@@ -70,7 +71,7 @@ std::string complexity_tables(const ComplexityReport& report) {
   if (report.held_tokens > 0)
     text += fmt::format(" A sequence of {} tokens holds {} bytes of it.", report.held_tokens,
                         report.held_bytes);
-  text += '\n';
+  text += " Scales of Q8_0 fill whole cache lines.\n";
   for (const std::string& note : report.notes) text += note + "\n";
   return text;
 }
@@ -94,8 +95,7 @@ void add_bench_complexity(CLI::App& bench, Action& action) {
   CLI::App* command = bench.add_subcommand(
       "complexity", "how time and memory grow with the context, with and without the KV cache");
   a->engine.add_to(*command, /*model_required=*/false, /*with_context=*/false);
-  command
-      ->add_option("-c,--ctx-size", a->options.longest, "tokens of context at most")
+  command->add_option("-c,--ctx-size", a->options.longest, "tokens of context at most")
       ->check(CLI::Range(std::int64_t{32}, std::int64_t{1} << 24))
       ->capture_default_str();
   command

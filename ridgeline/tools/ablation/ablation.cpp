@@ -75,9 +75,10 @@ class Ablation {
     if (o.context == 0)
       o.context = std::max(needed, std::min(kDefaultContext, config_.context_length));
     if (o.context < needed)
-      return fail(fmt::format("a context of {} tokens holds neither {} of prompt and output nor "
-                              "windows of {}; choose a larger --ctx-size",
-                              o.context, o.prompt_tokens + o.output_tokens, o.eval_context));
+      return fail(
+          fmt::format("a context of {} tokens holds neither {} of prompt and output nor "
+                      "windows of {}; choose a larger --ctx-size",
+                      o.context, o.prompt_tokens + o.output_tokens, o.eval_context));
     return {};
   }
 
@@ -89,9 +90,9 @@ class Ablation {
     if (!o.text.empty()) {
       source = tokenizer.encode(o.text);
       RIDGELINE_TRY(windows_, text_windows(tokenizer, o.text, o.eval_context));
-      const std::size_t fits = kMostLogitBytes / BasePredictions::bytes_of(
-                                                     static_cast<std::size_t>(o.eval_context),
-                                                     config_.vocab_size);
+      const std::size_t fits =
+          kMostLogitBytes /
+          BasePredictions::bytes_of(static_cast<std::size_t>(o.eval_context), config_.vocab_size);
       const std::size_t most =
           std::max<std::size_t>(1, std::min(static_cast<std::size_t>(o.eval_windows), fits));
       if (windows_.size() > most) windows_.resize(most);
@@ -101,9 +102,9 @@ class Ablation {
       std::vector<TokenId> ids(static_cast<std::size_t>(count));
       const std::size_t begin = source.empty() ? 0 : random() % source.size();
       for (std::size_t i = 0; i < ids.size(); ++i)
-        ids[i] = source.empty() ? static_cast<TokenId>(
-                                      random() % static_cast<unsigned>(config_.vocab_size))
-                                : source[(begin + i) % source.size()];
+        ids[i] = source.empty()
+                     ? static_cast<TokenId>(random() % static_cast<unsigned>(config_.vocab_size))
+                     : source[(begin + i) % source.size()];
       return ids;
     };
     const auto between = [&](std::int64_t low, std::int64_t high) {
@@ -149,8 +150,8 @@ class Ablation {
       // What the streams' requests take, in place of a whole context for each.
       RIDGELINE_TRY(const std::unique_ptr<Backend> backend,
                     create_backend({.threads = 1, .isa = row.isa, .pin = false}));
-      RIDGELINE_TRY(const KvSizes sizes, KvSizes::of(*backend, config_.kv_shape(DType::kF16),
-                                                     wanted.batch_tokens));
+      RIDGELINE_TRY(const KvSizes sizes,
+                    KvSizes::of(*backend, config_.kv_shape(DType::kF16), wanted.batch_tokens));
       const std::uint64_t needed =
           static_cast<std::uint64_t>(options().streams) *
           sizes.bytes(options().prompt_tokens / 4 + options().output_tokens);
@@ -163,9 +164,9 @@ class Ablation {
   Status load(const AblationConfig& row) {
     RIDGELINE_TRY(const EngineOptions wanted, engine_options(row));
     const std::string key =
-        fmt::format("{} {} {} {} {} {}", static_cast<int>(row.operations), row.isa,
+        fmt::format("{} {} {} {} {} {} {} {}", static_cast<int>(row.operations), row.isa,
                     wanted.quantize ? name(*wanted.quantize) : "", row.cache, wanted.max_sequences,
-                    wanted.kv_memory_bytes);
+                    wanted.kv_memory_bytes, wanted.measure_cost, row.looks_up_drafts);
     if (engine_ && key == engine_key_) return {};
     engine_.reset();  // gives its memory back first
     say(fmt::format("{}: loading", row.title));
@@ -219,8 +220,8 @@ class Ablation {
       row.throughput = {static_cast<double>(all_tokens) / all_seconds, true};
       return {};
     }
-    RIDGELINE_TRY(const Served served, serve(*engine_, row.config.policy, kv, requests_,
-                                             options().seconds_per_row));
+    RIDGELINE_TRY(const Served served,
+                  serve(*engine_, row.config.policy, kv, requests_, options().seconds_per_row));
     row.throughput = {served.tokens_per_second(), false};
     row.requests = std::ssize(served.outputs);
     if (row.config.is_batched()) meter = served.kv;
@@ -231,7 +232,7 @@ class Ablation {
   void measure_memory(AblationRow& row, const KvMeter& meter) {
     const MemoryUse use = engine_->memory_use();
     row.weight_bytes = use.weight_bytes;
-    row.workspace_bytes = use.workspace_bytes;
+    row.workspace_bytes = use.workspace_bytes + use.draft_bytes;
     row.kv_pool_bytes = use.kv_bytes;
     if (row.config.cache) {
       row.kv_bytes = meter.peak_bytes();
@@ -244,9 +245,8 @@ class Ablation {
 
   /// The first row of plain weights that has the time for it is what the others are held against.
   Status measure_quality(AblationRow& row) {
-    const double seconds =
-        static_cast<double>(windows_.size()) *
-        row.one.prompt_fit.seconds(static_cast<double>(options().eval_context));
+    const double seconds = static_cast<double>(windows_.size()) *
+                           row.one.prompt_fit.seconds(static_cast<double>(options().eval_context));
     if (seconds > options().seconds_per_row) {
       row.no_quality = fmt::format("would take {:.0f} s", seconds);
       return {};
@@ -308,7 +308,6 @@ class Ablation {
 
 void Ablation::write_notes() {
   const AblationOptions& o = options();
-  std::string rows;
   for (const AblationRow& row : report_.rows) {
     if (!row.left_out.empty())
       report_.notes.push_back(fmt::format("Not run: {}: {}.", row.config.title, row.left_out));
@@ -316,8 +315,7 @@ void Ablation::write_notes() {
       report_.notes.push_back(
           fmt::format("No perplexity: {}: {}.", row.config.title, row.no_quality));
     const bool extrapolated = row.one.ttft_seconds.extrapolated ||
-                              row.one.tokens_per_second.extrapolated ||
-                              row.throughput.extrapolated;
+                              row.one.tokens_per_second.extrapolated || row.throughput.extrapolated;
     if (row.left_out.empty() && extrapolated) {
       const auto longest = std::ranges::max_element(row.one.prompts, {}, &GrowthPoint::length);
       report_.notes.push_back(fmt::format(
@@ -336,6 +334,9 @@ void Ablation::write_notes() {
                   o.prompt_tokens, o.output_tokens, o.streams, requests_.size(),
                   o.prompt_tokens / 16, o.prompt_tokens / 4,
                   std::max<std::int64_t>(2, o.output_tokens / 4), o.output_tokens, o.context));
+  report_.notes.push_back(
+      "× before: times the ladder's row before it. KV and workspace are of one stream, or of all "
+      "where they run side by side.");
   if (!report_.quality_base.empty())
     report_.notes.push_back(
         fmt::format("Perplexity and KL of {} tokens of the text; KL is from '{}'.",

@@ -24,7 +24,7 @@ struct AblationOptions {
   /// the model was trained for if that is less.
   std::int64_t context = 0;
   int streams = 8;
-  double seconds_per_row = 20;     ///< for one stream, and again for many
+  double seconds_per_row = 20;      ///< for one stream, and again for many
   std::vector<std::string> rows{};  ///< their ids; empty: all
   std::string text{};  ///< prompts, and what the perplexity is of; "": random tokens, and none
   std::int64_t eval_context = 256;
@@ -35,17 +35,18 @@ struct AblationOptions {
 
 struct AblationRow {
   AblationConfig config;
-  std::string isa;        ///< of its backend
-  std::string left_out;   ///< why nothing was measured; else ""
+  std::string isa;       ///< of its backend
+  std::string left_out;  ///< why nothing was measured; else ""
 
-  OneStream one;          ///< one request of prompt_tokens and output_tokens
-  Figure throughput;      ///< output tokens per second of the streams' requests
+  OneStream one;              ///< one request of prompt_tokens and output_tokens
+  Figure throughput;          ///< output tokens per second of the streams' requests
   std::int64_t requests = 0;  ///< that were served for it; 0: it is extrapolated
 
   std::uint64_t weight_bytes = 0;
   std::uint64_t kv_bytes = 0;  ///< held by sequences at most
   std::uint64_t kv_pool_bytes = 0;
-  std::uint64_t workspace_bytes = 0;  ///< without a cache, K and V of the layer at work too
+  /// Activations, drafters; without a cache, K and V of the layer at work too.
+  std::uint64_t workspace_bytes = 0;
   /// Of what sequences held, the share that was used; none without a cache, nor of a prompt that
   /// there was no time for.
   std::optional<double> kv_utilisation;
@@ -69,7 +70,7 @@ struct AblationReport {
   AblationOptions options;   ///< with the context that was used
   std::string quality_base;  ///< id of the row that the others' KL is from; "": none
   std::int64_t scored_tokens = 0;
-  std::vector<AblationRow> rows;  ///< in the order of the table
+  std::vector<AblationRow> rows;   ///< in the order of the table
   std::vector<std::string> notes;  ///< sentences beneath it
 
   const AblationRow* find(std::string_view id) const;

@@ -25,7 +25,8 @@ Json to_json(const Figure& figure) {
 
 Json to_json(const std::vector<GrowthPoint>& points) {
   Json list = Json::array();
-  for (const GrowthPoint& p : points) list.push_back({{"tokens", p.length}, {"seconds", p.seconds}});
+  for (const GrowthPoint& p : points)
+    list.push_back({{"tokens", p.length}, {"seconds", p.seconds}});
   return list;
 }
 

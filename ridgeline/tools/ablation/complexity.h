@@ -47,11 +47,11 @@ struct ComplexityReport {
     double pool = 0;     ///< a block's bytes / its tokens
   };
   std::vector<KvBytes> kv;
-  DType kv_type{};                    ///< of the engine that was loaded
-  std::uint64_t kv_pool_bytes = 0;    ///< that it allocated
-  std::int64_t kv_pool_tokens = 0;    ///< that they have room for, in layers that see all
-  std::int64_t held_tokens = 0;       ///< of a sequence
-  std::uint64_t held_bytes = 0;       ///< of its blocks
+  DType kv_type{};                  ///< of the engine that was loaded
+  std::uint64_t kv_pool_bytes = 0;  ///< that it allocated
+  std::int64_t kv_pool_tokens = 0;  ///< that they have room for, in layers that see all
+  std::int64_t held_tokens = 0;     ///< of a sequence
+  std::uint64_t held_bytes = 0;     ///< of its blocks
   std::vector<std::string> notes;
 };
 

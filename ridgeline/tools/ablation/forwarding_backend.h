@@ -53,8 +53,7 @@ class ForwardingBackend : public Backend {
   std::size_t workspace_bytes() const override { return inner_->workspace_bytes(); }
 
   void set_observer(LinearObserver* observer) override { inner_->set_observer(observer); }
-  void embed(const PackedWeight& table, std::span<const std::int32_t> tokens,
-             Matrix out) override {
+  void embed(const PackedWeight& table, std::span<const std::int32_t> tokens, Matrix out) override {
     inner_->embed(table, tokens, out);
   }
   void rms_norm(Matrix x, const float* weight, float eps, Matrix out) override {
@@ -87,9 +86,8 @@ class ForwardingBackend : public Backend {
   void add(Matrix x, Matrix y) override { inner_->add(x, y); }
   void scale(Matrix x, float factor) override { inner_->scale(x, factor); }
   void softcap(Matrix x, float cap) override { inner_->softcap(x, cap); }
-  void rope_table(std::span<const SequenceSlice> slices,
-                  std::span<const float> inverse_frequencies, float magnitude,
-                  Matrix table) override {
+  void rope_table(std::span<const SequenceSlice> slices, std::span<const float> inverse_frequencies,
+                  float magnitude, Matrix table) override {
     inner_->rope_table(slices, inverse_frequencies, magnitude, table);
   }
   void rope(Matrix x, int heads, Matrix table, RopeStyle style) override {

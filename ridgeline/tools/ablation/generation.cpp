@@ -19,8 +19,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 tl::unexpected<Error> no_room(std::int64_t positions) {
-  return fail(
-      fmt::format("the KV pool has no room for {} positions of every stream", positions));
+  return fail(fmt::format("the KV pool has no room for {} positions of every stream", positions));
 }
 
 /// A sequence that is computed by hand.
@@ -41,12 +40,12 @@ class ManualRun {
     if (!blocks.advance(begin, end)) return no_room(end);
     const auto first = static_cast<std::int32_t>(batch_.rows());
     for (std::int64_t p = begin; p < end; ++p)
-      batch_.tokens.push_back(p < std::ssize(stream.tokens)
-                                  ? stream.tokens[static_cast<std::size_t>(p)]
-                                  : TokenId{0});
+      batch_.tokens.push_back(
+          p < std::ssize(stream.tokens) ? stream.tokens[static_cast<std::size_t>(p)] : TokenId{0});
     batch_.slices.push_back(
         {first, static_cast<std::int32_t>(end - begin), begin, blocks.tables()});
-    if (wants_logits) batch_.logit_rows.push_back(first + static_cast<std::int32_t>(end - begin) - 1);
+    if (wants_logits)
+      batch_.logit_rows.push_back(first + static_cast<std::int32_t>(end - begin) - 1);
     return {};
   }
   std::int64_t rows() const { return batch_.rows(); }
@@ -83,7 +82,8 @@ double bytes_used(const Engine& engine, std::int64_t positions) {
 
 class Recomputing final : public Generation {
  public:
-  explicit Recomputing(Engine& engine) : engine_(engine), run_(engine), stream_(engine.kv_pools()) {}
+  explicit Recomputing(Engine& engine)
+      : engine_(engine), run_(engine), stream_(engine.kv_pools()) {}
 
   Result<std::vector<TokenId>> start(std::span<const TokenId> prompt, std::int64_t) override {
     stream_.tokens.assign(prompt.begin(), prompt.end());

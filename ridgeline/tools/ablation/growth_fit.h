@@ -20,9 +20,7 @@ struct GrowthPoint {
 struct GrowthFit {
   double constant = 0, linear = 0, quadratic = 0;
 
-  double seconds(double length) const {
-    return constant + (linear + quadratic * length) * length;
-  }
+  double seconds(double length) const { return constant + (linear + quadratic * length) * length; }
   /// Of `steps` steps, the first at length `first`, each one longer than that before it.
   double sum(double first, double steps) const;
 };

@@ -28,6 +28,9 @@ EngineOptions AblationConfig::engine_options(const EngineOptions& common) const 
   options.backend.isa = isa;
   options.quantize = quantize;
   options.kv_type = DType::kF16;
+  // As `serve` has it: steps are budgeted by time, and so are drafts.
+  options.measure_cost = policy == ServingPolicy::kContinuous;
+  options.speculation.lookup = looks_up_drafts;
   // A forward pass without a cache takes the whole sequence.
   if (!cache) options.batch_tokens = options.context;
   options.make_backend = [kind = operations, caches = cache](
@@ -101,7 +104,8 @@ std::vector<AblationConfig> ablation_ladder(DType file_type, const std::string& 
 
   c.policy = ServingPolicy::kContinuous;
   add("continuous", "+ continuous batching", "serve --parallel");
-  // What comes on top is a change of engine_options() with the policy kContinuous.
+  c.looks_up_drafts = true;
+  add("speculation", "+ speculation", "n-gram prompt look-up");
   return rows;
 }
 

@@ -12,9 +12,9 @@ namespace ridgeline {
 /// Everything that makes one row of the ablation table.
 struct AblationConfig {
   enum class Role {
-    kLadder,      ///< adds one thing to the ladder's row before it
-    kHonestStart, ///< where a practitioner would begin: 16 bits, KV cache, SIMD
-    kComparison,  ///< beside the ladder's next row, which does the same better
+    kLadder,       ///< adds one thing to the ladder's row before it
+    kHonestStart,  ///< where a practitioner would begin: 16 bits, KV cache, SIMD
+    kComparison,   ///< beside the ladder's next row, which does the same better
   };
   enum class Operations {
     kScalar,       ///< ScalarBackend
@@ -32,6 +32,9 @@ struct AblationConfig {
   bool cache = true;
   KvPolicy kv = KvPolicy::kPreallocated;
   ServingPolicy policy = ServingPolicy::kOneAtATime;
+  /// Drafts that are looked up in the text itself. What other outputs said would be unfair here,
+  /// where the same text is generated more than once.
+  bool looks_up_drafts = false;
 
   /// Several sequences at once.
   bool is_batched() const {

@@ -53,8 +53,8 @@ void NoCacheBackend::append_kv(KvCache& cache, int layer, Matrix k, Matrix v,
 }
 
 void NoCacheBackend::attention(const KvCache& cache, int layer, Matrix q,
-                               std::span<const SequenceSlice> slices,
-                               const AttentionParams& params, Matrix out) {
+                               std::span<const SequenceSlice> slices, const AttentionParams& params,
+                               Matrix out) {
   const auto& one = static_cast<const OneLayerCache&>(cache);
   inner_->attention(*one.inner, one.place(layer), q, slices, params, out);
 }

@@ -93,8 +93,8 @@ class Measuring {
     }
     result_.ttft_seconds = {median(firsts), false};
     // Short prompts are bound by the weights' way through memory and say little of long ones.
-    result_.prompt_fit = has_cache_ ? GrowthFit{.linear = median(firsts) / full}
-                                    : fit_pass(result_.prompts);
+    result_.prompt_fit =
+        has_cache_ ? GrowthFit{.linear = median(firsts) / full} : fit_pass(result_.prompts);
     fit_steps();
     // Without a cache the steps that there was no time for are longer than the others.
     if (has_cache_ || result_.measured_tokens >= output_tokens_ - 1)
@@ -136,8 +136,8 @@ class Measuring {
   void extrapolate_steps() {
     const auto steps = static_cast<double>(output_tokens_ - 1);
     result_.tokens_per_second = {
-        steps / result_.step_fit.sum(static_cast<double>(prompt_.size()) + (has_cache_ ? 0 : 1),
-                                     steps),
+        steps /
+            result_.step_fit.sum(static_cast<double>(prompt_.size()) + (has_cache_ ? 0 : 1), steps),
         true};
   }
 

@@ -15,11 +15,12 @@ std::size_t scored_tokens(const std::vector<EvalWindow>& windows) {
 
 Result<BasePredictions> predict_base(Engine& engine, const std::vector<EvalWindow>& windows) {
   BasePredictions base;
-  base.logits.reserve(BasePredictions::bytes_of(scored_tokens(windows), engine.config().vocab_size) /
-                      sizeof(float));
+  base.logits.reserve(
+      BasePredictions::bytes_of(scored_tokens(windows), engine.config().vocab_size) /
+      sizeof(float));
   MeanEstimate nll;
-  RIDGELINE_TRY_STATUS(
-      score_tokens(engine, windows, {}, [&](TokenId token, std::span<const float> logits) -> Status {
+  RIDGELINE_TRY_STATUS(score_tokens(
+      engine, windows, {}, [&](TokenId token, std::span<const float> logits) -> Status {
         const double value = negative_log_likelihood(logits, token);
         if (!std::isfinite(value)) return fail("the base's logits are not finite numbers");
         nll.add(value);
@@ -35,11 +36,10 @@ Result<Quality> compare_with_base(Engine& engine, const std::vector<EvalWindow>&
   MeanEstimate nll;
   DivergenceStatistics statistics;
   std::span<const float> rest = base.logits;
-  RIDGELINE_TRY_STATUS(
-      score_tokens(engine, windows, {}, [&](TokenId token, std::span<const float> logits) -> Status {
+  RIDGELINE_TRY_STATUS(score_tokens(
+      engine, windows, {}, [&](TokenId token, std::span<const float> logits) -> Status {
         RIDGELINE_CHECK(rest.size() >= logits.size());
-        const PositionComparison p =
-            compare_position(rest.first(logits.size()), logits, token);
+        const PositionComparison p = compare_position(rest.first(logits.size()), logits, token);
         rest = rest.subspan(logits.size());
         if (!std::isfinite(p.nll) || !std::isfinite(p.kl))
           return fail("the model's logits are not finite numbers");

@@ -119,17 +119,16 @@ template <class Put>
 void ScalarBackend::multiply(Matrix x, const PackedWeight& packed, Put&& put) {
   const auto& weight = static_cast<const ScalarWeight&>(packed);
   RIDGELINE_CHECK(weight.cols() == x.cols);
-  host_threads().parallel_for((weight.rows() + kGrain - 1) / kGrain,
-                              [&](std::int64_t item, int worker) {
-                                float* const row = floats(rows_, worker);
-                                const std::int64_t end =
-                                    std::min(weight.rows(), (item + 1) * kGrain);
-                                for (std::int64_t o = item * kGrain; o < end; ++o) {
-                                  weight.decode(o, row);
-                                  for (std::int64_t r = 0; r < x.rows; ++r)
-                                    put(r, o, scalar_dot(x.data + r * x.stride, row, x.cols));
-                                }
-                              });
+  host_threads().parallel_for(
+      (weight.rows() + kGrain - 1) / kGrain, [&](std::int64_t item, int worker) {
+        float* const row = floats(rows_, worker);
+        const std::int64_t end = std::min(weight.rows(), (item + 1) * kGrain);
+        for (std::int64_t o = item * kGrain; o < end; ++o) {
+          weight.decode(o, row);
+          for (std::int64_t r = 0; r < x.rows; ++r)
+            put(r, o, scalar_dot(x.data + r * x.stride, row, x.cols));
+        }
+      });
 }
 
 void ScalarBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
@@ -143,17 +142,15 @@ void ScalarBackend::linear(Matrix x, std::span<const LinearOutput> outputs) {
 
 void ScalarBackend::gated_linear(Matrix x, const PackedWeight& gate, const PackedWeight& up,
                                  Matrix out, Activation f) {
-  multiply(x, gate, [&](std::int64_t r, std::int64_t o, float sum) {
-    out.data[r * out.stride + o] = sum;
-  });
+  multiply(x, gate,
+           [&](std::int64_t r, std::int64_t o, float sum) { out.data[r * out.stride + o] = sum; });
   multiply(x, up, [&](std::int64_t r, std::int64_t o, float sum) {
     float& value = out.data[r * out.stride + o];
     cpu_.kernels().gate_mul(f, &value, &sum, 1, &value);
   });
 }
 
-void ScalarBackend::linear_by_head(Matrix, std::span<const std::unique_ptr<PackedWeight>>,
-                                   Matrix) {
+void ScalarBackend::linear_by_head(Matrix, std::span<const std::unique_ptr<PackedWeight>>, Matrix) {
   RIDGELINE_CHECK(false);  // only of latent attention, whose cache make_kv_cache() refuses
 }
 
@@ -203,12 +200,11 @@ void ScalarBackend::attention(const KvCache& cache, int layer, Matrix q,
   const auto& kv = static_cast<const CpuKvCache&>(cache);
   const int kv_heads = kv.shape().kv_heads;
   const int group = static_cast<int>(q.cols / kv.shape().head_dim) / kv_heads;
-  host_threads().parallel_for(
-      std::ssize(slices) * kv_heads, [&](std::int64_t item, int worker) {
-        attend({kv, layer, static_cast<int>(item % kv_heads), group, q, out,
-                slices[static_cast<std::size_t>(item / kv_heads)], params},
-               worker);
-      });
+  host_threads().parallel_for(std::ssize(slices) * kv_heads, [&](std::int64_t item, int worker) {
+    attend({kv, layer, static_cast<int>(item % kv_heads), group, q, out,
+            slices[static_cast<std::size_t>(item / kv_heads)], params},
+           worker);
+  });
 }
 
 void ScalarBackend::attend(const HeadWork& work, int worker) {
@@ -219,16 +215,16 @@ void ScalarBackend::attend(const HeadWork& work, int worker) {
   const std::int64_t end = slice.first_position + slice.rows;
   const auto table = slice.block_tables[work.cache.group(work.layer)];
   const auto first_seen = [&](std::int64_t position) {
-    return work.params.window > 0
-               ? std::max<std::int64_t>(0, position - work.params.window + 1)
-               : std::int64_t{0};
+    return work.params.window > 0 ? std::max<std::int64_t>(0, position - work.params.window + 1)
+                                  : std::int64_t{0};
   };
   float* const k = floats(keys_, worker);
   float* const v = floats(values_, worker);
   float* const matrix = floats(matrices_, worker);
   // A block: K [head_dim][16 tokens], V [16 tokens][head_dim padded to 16] (kernel_table.h).
   for (std::int64_t p = first_seen(slice.first_position); p < end; ++p) {
-    const auto block = static_cast<std::size_t>(table[static_cast<std::size_t>(p / kKvBlockTokens)]);
+    const auto block =
+        static_cast<std::size_t>(table[static_cast<std::size_t>(p / kKvBlockTokens)]);
     const std::int64_t slot = p % kKvBlockTokens;
     const std::size_t offset = block * work.cache.block_stride();
     scalar_halves(work.cache.k(work.layer, work.kv_head) + offset + 2 * slot, 2 * kKvBlockTokens,
@@ -244,21 +240,20 @@ void ScalarBackend::attend(const HeadWork& work, int worker) {
       const std::int64_t position = slice.first_position + r;
       for (std::int64_t p = first_seen(position); p <= position; ++p)
         matrix[r * matrix_stride_ + p] =
-            work.params.scale *
-            scalar_dot(q + r * work.q.stride, k + p * head_dim, head_dim);
+            work.params.scale * scalar_dot(q + r * work.q.stride, k + p * head_dim, head_dim);
     }
     for (std::int64_t r = 0; r < slice.rows; ++r) {
       const std::int64_t begin = first_seen(slice.first_position + r);
       const std::int64_t count = slice.first_position + r + 1 - begin;
       float* const row = matrix + r * matrix_stride_ + begin;
       if (work.params.softcap > 0) scalar_softcap(row, count, work.params.softcap);
-      scalar_softmax(row, count,
-                     work.params.sinks != nullptr ? work.params.sinks + head : nullptr);
+      scalar_softmax(row, count, work.params.sinks != nullptr ? work.params.sinks + head : nullptr);
     }
     for (std::int64_t r = 0; r < slice.rows; ++r) {
       float* const to = out + r * work.out.stride;
       std::fill_n(to, value_dim, 0.0F);
-      for (std::int64_t p = first_seen(slice.first_position + r); p <= slice.first_position + r; ++p)
+      for (std::int64_t p = first_seen(slice.first_position + r); p <= slice.first_position + r;
+           ++p)
         scalar_add_scaled(v + p * value_dim, matrix[r * matrix_stride_ + p], value_dim, to);
     }
   }

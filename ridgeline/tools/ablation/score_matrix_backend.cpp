@@ -66,8 +66,7 @@ Status ScoreMatrixBackend::reserve(const Limits& limits) {
     RIDGELINE_TRY_STATUS(
         take(s.values, static_cast<std::size_t>(panels) * kernel_.panel_bytes(kChunk), "values"));
     RIDGELINE_TRY_STATUS(take(
-        s.tile,
-        packer_.tile_bytes(kMaxTileRows, std::max<std::int64_t>(limits.head_dim, kChunk)),
+        s.tile, packer_.tile_bytes(kMaxTileRows, std::max<std::int64_t>(limits.head_dim, kChunk)),
         "packed scores"));
     scratch_.push_back(std::move(s));
   }
@@ -126,12 +125,11 @@ void ScoreMatrixBackend::attention(const KvCache& cache, int layer, Matrix q,
   const auto& kv = static_cast<const CpuKvCache&>(cache);
   const int kv_heads = kv.shape().kv_heads;
   const int group = static_cast<int>(q.cols / kv.shape().head_dim) / kv_heads;
-  host_threads().parallel_for(
-      std::ssize(slices) * kv_heads, [&](std::int64_t item, int worker) {
-        attend({kv, layer, static_cast<int>(item % kv_heads), group, q, out,
-                slices[static_cast<std::size_t>(item / kv_heads)], params},
-               worker);
-      });
+  host_threads().parallel_for(std::ssize(slices) * kv_heads, [&](std::int64_t item, int worker) {
+    attend({kv, layer, static_cast<int>(item % kv_heads), group, q, out,
+            slices[static_cast<std::size_t>(item / kv_heads)], params},
+           worker);
+  });
 }
 
 void ScoreMatrixBackend::attend(const HeadWork& work, int worker) {
@@ -141,8 +139,7 @@ void ScoreMatrixBackend::attend(const HeadWork& work, int worker) {
     attend_rows(work, {first, work.group, position, rows * work.group}, worker);
     return;
   }
-  for (int i = 0; i < work.group; ++i)
-    attend_rows(work, {first + i, 1, position, rows}, worker);
+  for (int i = 0; i < work.group; ++i) attend_rows(work, {first + i, 1, position, rows}, worker);
 }
 
 void ScoreMatrixBackend::attend_rows(const HeadWork& work, const Rows& rows, int worker) {
@@ -168,7 +165,8 @@ void ScoreMatrixBackend::compute_scores(const HeadWork& work, const Rows& rows, 
   for (std::int64_t r = 0; r < rows.count; ++r) {
     const std::int64_t row = work.slice.first_row + rows.position(r) - rows.first_position;
     const float* const q = work.q.data + row * work.q.stride + rows.head(r) * head_dim;
-    for (std::int64_t i = 0; i < head_dim; ++i) queries[r * head_dim + i] = q[i] * work.params.scale;
+    for (std::int64_t i = 0; i < head_dim; ++i)
+      queries[r * head_dim + i] = q[i] * work.params.scale;
   }
   for (std::int64_t r = 0; r < rows.count; r += kMaxTileRows) {
     const int count = rows.tile_rows(r);
@@ -184,8 +182,7 @@ void ScoreMatrixBackend::compute_scores(const HeadWork& work, const Rows& rows, 
 void ScoreMatrixBackend::softmax_rows(const HeadWork& work, const Rows& rows, int worker) {
   const AttentionParams& params = work.params;
   for (std::int64_t r = 0; r < rows.count; ++r) {
-    float* const row =
-        as_floats(scratch_[static_cast<std::size_t>(worker)].matrix) + r * stride_;
+    float* const row = as_floats(scratch_[static_cast<std::size_t>(worker)].matrix) + r * stride_;
     const std::int64_t begin = work.first_seen(rows.position(r)), end = rows.position(r) + 1;
     if (params.softcap > 0)
       for (std::int64_t i = begin; i < end; ++i)
@@ -236,8 +233,8 @@ void ScoreMatrixBackend::weigh_values(const HeadWork& work, const Rows& rows, in
       packer_.pack(as_floats(s.matrix) + r * stride_ + begin, stride_, count, k, s.tile.data());
       for (std::int64_t i = 0; i < panels; ++i)
         kernel_.tile[count](s.values.data() + static_cast<std::size_t>(i) * panel_bytes,
-                            s.tile.data(), k, 0, k, outputs + r * width + i * kKvBlockTokens,
-                            width, begin > first, nullptr);
+                            s.tile.data(), k, 0, k, outputs + r * width + i * kKvBlockTokens, width,
+                            begin > first, nullptr);
     }
   }
   for (std::int64_t r = 0; r < rows.count; ++r) {

@@ -37,12 +37,12 @@ class ScoreMatrixBackend final : public ForwardingBackend {
 
   /// What a thread works in.
   struct Scratch {
-    Buffer matrix;    ///< [rows][stride_]
-    Buffer queries;   ///< [rows][head_dim], scaled
-    Buffer outputs;   ///< [rows][value_dim in whole panels]
-    Buffer keys;      ///< a panel of 16 positions
-    Buffer values;    ///< panels of a chunk of positions
-    Buffer tile;      ///< packed rows of queries or scores
+    Buffer matrix;   ///< [rows][stride_]
+    Buffer queries;  ///< [rows][head_dim], scaled
+    Buffer outputs;  ///< [rows][value_dim in whole panels]
+    Buffer keys;     ///< a panel of 16 positions
+    Buffer values;   ///< panels of a chunk of positions
+    Buffer tile;     ///< packed rows of queries or scores
   };
 
   CpuBackend& cpu_;
