@@ -82,7 +82,8 @@ TEST_F(BenchAblation, PerplexityOfAText) {
 TEST_F(BenchAblation, NonsenseIsOneSentence) {
   const auto last = [](const Outcome& o) { return o.err.substr(o.err.rfind("ridgeline:")); };
   expect_error(bench("ablation", {"--rows", "magic"}), "--rows magic: there is no such row");
-  expect_error(bench("ablation", {"-c", "100"}), "a context of 100 tokens holds neither");
+  expect_error(bench("ablation", {"-c", "100"}),
+               "a context of 100 tokens does not hold 512 of prompt and output");
   expect_error(bench("ablation", {"--text", "/nonexistent"}), "/nonexistent");
   expect_usage_error(bench("ablation", {"-n", "1"}), "--n-gen");
   expect_usage_error(ridgeline({"bench", "ablation"}), "--model");

@@ -71,14 +71,22 @@ class Ablation {
     if (o.prompt_tokens < 16 || o.output_tokens < 2)
       return fail(fmt::format("a prompt of {} tokens and {} of output: expected at least 16 and 2",
                               o.prompt_tokens, o.output_tokens));
-    const std::int64_t needed = std::max(o.prompt_tokens + o.output_tokens, o.eval_context);
+    longest_ = o.prompt_tokens + o.output_tokens;
     if (o.context == 0)
-      o.context = std::max(needed, std::min(kDefaultContext, config_.context_length));
-    if (o.context < needed)
+      o.context = std::max({longest_, o.text.empty() ? 0 : o.eval_context,
+                            std::min(kDefaultContext, config_.context_length)});
+    if (o.context < longest_)
+      return fail(fmt::format(
+          "a context of {} tokens does not hold {} of prompt and output; choose a larger "
+          "--ctx-size",
+          o.context, longest_));
+    if (o.text.empty()) return {};
+    longest_ = std::max(longest_, o.eval_context);
+    if (o.context < o.eval_context)
       return fail(
-          fmt::format("a context of {} tokens holds neither {} of prompt and output nor "
-                      "windows of {}; choose a larger --ctx-size",
-                      o.context, o.prompt_tokens + o.output_tokens, o.eval_context));
+          fmt::format("a context of {} tokens does not hold windows of {}; choose a larger "
+                      "--ctx-size or a smaller --eval-context",
+                      o.context, o.eval_context));
     return {};
   }
 
@@ -141,9 +149,7 @@ class Ablation {
   /// what they could become.
   Result<EngineOptions> engine_options(const AblationConfig& row) {
     EngineOptions common = options().engine;
-    common.context = row.cache ? options().context
-                               : std::max(options().prompt_tokens + options().output_tokens,
-                                          options().eval_context);
+    common.context = row.cache ? options().context : longest_;
     common.max_sequences = row.is_batched() ? options().streams : 1;
     EngineOptions wanted = row.engine_options(common);
     if (row.kv == KvPolicy::kPaged && row.is_batched()) {
@@ -297,6 +303,7 @@ class Ablation {
 
   std::string path_;
   ModelConfig config_;
+  std::int64_t longest_ = 0;  ///< sequence that there will be
   AblationReport report_;
   std::vector<TokenId> prompt_;
   std::vector<StreamRequest> requests_;
