@@ -39,6 +39,8 @@ void add_bench(CLI::App& program, Action& action) {
   add_bench_compare(*command, action);
   add_bench_serve(*command, action);
   add_bench_speculate(*command, action);
+  add_bench_ablation(*command, action);
+  add_bench_complexity(*command, action);
 }
 
 }  // namespace ridgeline::cli

@@ -116,7 +116,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
     return fail(
         fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows", path,
                     engine->tokenizer_->vocab_size(), config.vocab_size));
-  RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
+  RIDGELINE_TRY(engine->backend_, options.make_backend ? options.make_backend(options.backend)
+                                                       : create_backend(options.backend));
 
   KvCacheShape shape = config.kv_shape(options.kv_type);
   RIDGELINE_TRY(engine->kv_sizes_, KvSizes::of(*engine->backend_, shape, options.batch_tokens));
