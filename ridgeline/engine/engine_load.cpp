@@ -208,7 +208,9 @@ void Engine::measure_cost(bool checks) {
     SequenceBlocks blocks(*pools_);
     RIDGELINE_CHECK(blocks.advance(0, position + rows));
     batch_.clear();
-    batch_.tokens.assign(static_cast<std::size_t>(rows), 0);
+    // Different ones, so that a mixture's rows ask for different experts.
+    for (std::int64_t i = 0; i < rows; ++i)
+      batch_.tokens.push_back(static_cast<TokenId>(i * 7919 % config().vocab_size));
     batch_.slices = {{0, static_cast<std::int32_t>(rows), position, blocks.tables()}};
     const std::int64_t wanted = checks && rows <= kFewRows ? std::min(rows, logit_rows_) : 1;
     for (std::int64_t row = rows - wanted; row < rows; ++row)
