@@ -40,6 +40,7 @@ void add_bench(CLI::App& program, Action& action) {
   add_bench_serve(*command, action);
   add_bench_ablation(*command, action);
   add_bench_complexity(*command, action);
+  add_bench_speculate(*command, action);
 }
 
 }  // namespace ridgeline::cli

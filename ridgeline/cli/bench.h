@@ -15,6 +15,7 @@ void add_bench_compare(CLI::App& bench, Action& action);
 void add_bench_serve(CLI::App& bench, Action& action);
 void add_bench_ablation(CLI::App& bench, Action& action);
 void add_bench_complexity(CLI::App& bench, Action& action);
+void add_bench_speculate(CLI::App& bench, Action& action);
 
 /// "f32", "bf16", "int8".
 std::string arithmetic_name(Arithmetic kind);

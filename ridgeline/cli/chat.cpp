@@ -180,6 +180,8 @@ void add_chat(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<ChatArguments>();
   CLI::App* command = program.add_subcommand("chat", "talk with a model, turn by turn");
   arguments->engine.add_to(*command, /*model_required=*/false);
+  arguments->engine.speculation.drafters = {"lookup", "recent"};
+  arguments->engine.speculation.add_to(*command);
   arguments->sampling.add_to(*command);
   command->add_option("--system", arguments->system, "the system prompt");
   command->add_option("-p,--prompt", arguments->first_message, "the first message");

@@ -161,6 +161,7 @@ Result<EngineOptions> EngineArguments::options() const {
       return fail(
           fmt::format("--quantize {}: is no type; expected one of {}", quantize, type_names()));
   }
+  RIDGELINE_TRY(o.speculation, speculation.options());
   o.packed_cache = {packed_cache, packed_cache_verify, packed_cache_memory};
   if (!kv_memory.empty()) {
     RIDGELINE_TRY(o.kv_memory_bytes, parse_bytes(kv_memory, "--kv-memory"));

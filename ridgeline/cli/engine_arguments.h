@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ridgeline/base/result.h"
+#include "ridgeline/cli/speculation_arguments.h"
 #include "ridgeline/engine/engine.h"
 
 namespace ridgeline::cli {
@@ -31,7 +32,8 @@ struct EngineArguments {
   bool prefix_cache = false, measure_cost = false;
   double kv_share = 0, prefill_share = EngineOptions{}.prefill_share;
   RopeOverride rope{};
-  std::string packed_cache;  ///< a folder
+  SpeculationArguments speculation{};  ///< its flags are added by commands that generate
+  std::string packed_cache;            ///< a folder
   bool packed_cache_verify = false;
   PackedCacheOptions::Memory packed_cache_memory = PackedCacheOptions::Memory::kAuto;
 

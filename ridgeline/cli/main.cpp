@@ -19,6 +19,7 @@ std::vector<std::string> normalized_arguments(int argc, char** argv) {
   for (int i = argc - 1; i > 0; --i) {  // CLI11 wants them last first
     std::string a = argv[i];
     if (a == "-ctk") a = "--cache-type-k";
+    if (a == "-md") a = "--draft-model";
     if (a == "-ctv") a = "--cache-type-v";
     arguments.push_back(std::move(a));
   }
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_quantize(program, action);
   ridgeline::cli::add_pull(program, action);
   ridgeline::cli::add_bench(program, action);
+  ridgeline::cli::add_doctor(program, action);
 
   try {
     program.parse(normalized_arguments(argc, argv));

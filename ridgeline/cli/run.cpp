@@ -40,6 +40,7 @@ struct Outcome {
   std::string text;
   FinishReason finish_reason = FinishReason::kStop;
   double load_seconds = 0, first_token_seconds = 0, decode_seconds = 0;
+  SpeculationCounts speculation;
 
   double prefill_rate() const {
     return static_cast<double>(prompt_ids.size()) / first_token_seconds;
@@ -97,6 +98,7 @@ Result<Outcome> generate(Engine& engine, const std::string& prompt, const Sampli
       outcome.text += event.text;
       print(event.text);
       if (event.finished) outcome.finish_reason = *event.finished;
+      if (event.summary) outcome.speculation = event.summary->speculation;
       if (event.finished == FinishReason::kError) {
         print("\n");
         return fail(event.error);
@@ -110,9 +112,9 @@ Result<Outcome> generate(Engine& engine, const std::string& prompt, const Sampli
   return outcome;
 }
 
-/// Bytes that one decoded token reads: all weights, and the KV cache of the tokens
+/// Bytes that a pass of decoding reads: all weights, and the KV cache of the tokens
 /// before it.
-double bytes_per_token(const Engine& engine, const Outcome& outcome) {
+double bytes_per_pass(const Engine& engine, const Outcome& outcome) {
   const MemoryUse memory = engine.memory_use();
   const double depth =
       static_cast<double>(outcome.prompt_ids.size()) + static_cast<double>(outcome.ids.size()) / 2;
@@ -129,6 +131,12 @@ void print_summary(const Outcome& o, const Measurements& m) {
         100 * m.decode_bandwidth / m.bandwidth, m.bandwidth * 1e-9);
   fmt::print(stderr, "\nTTFT {:.3f} s · prefill {:.1f} tok/s ({} tokens){}\n",
              o.first_token_seconds, o.prefill_rate(), o.prompt_ids.size(), decode);
+  const SpeculationCounts& s = o.speculation;
+  if (s.drafted > 0)
+    fmt::print(stderr,
+               "drafts: {} of {} tokens accepted · {:.2f} tokens a pass · about {:.2f}x as fast as "
+               "one at a time\n",
+               s.accepted, s.drafted, s.tokens_per_check(), s.speedup());
 }
 
 Json to_json(const Outcome& o, const Measurements& m, std::uint64_t seed) {
@@ -145,6 +153,12 @@ Json to_json(const Outcome& o, const Measurements& m, std::uint64_t seed) {
                 {"decode_tokens_per_second", o.decode_rate()},
                 {"decode_bytes_per_second", m.decode_bandwidth},
                 {"measured_bandwidth_bytes_per_second", m.bandwidth}}},
+              {"speculation",
+               {{"passes", o.speculation.checks},
+                {"tokens", o.speculation.tokens},
+                {"drafted_tokens", o.speculation.drafted},
+                {"accepted_tokens", o.speculation.accepted},
+                {"estimated_speedup", o.speculation.speedup()}}},
               {"memory",
                {{"weight_bytes", m.memory.weight_bytes},
                 {"kv_bytes", m.memory.kv_bytes},
@@ -171,7 +185,8 @@ Status run(RunArguments arguments) {
   m.memory = engine->memory_use();
   m.peak_resident_bytes = peak_resident_bytes();
   if (outcome.ids.size() > 1) {
-    m.decode_bandwidth = outcome.decode_rate() * bytes_per_token(*engine, outcome);
+    m.decode_bandwidth = outcome.decode_rate() / outcome.speculation.tokens_per_check() *
+                         bytes_per_pass(*engine, outcome);
     const int threads = engine->backend().threads();
     engine.reset();
     ThreadPool pool(threads, !arguments.engine.no_pin);
@@ -195,6 +210,8 @@ void add_run(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = program.add_subcommand("run", "generate text from a prompt");
   arguments->engine.add_to(*command, /*model_required=*/false);
+  arguments->engine.speculation.drafters = {"lookup"};
+  arguments->engine.speculation.add_to(*command);
   arguments->sampling.add_to(*command);
   auto* prompt = command->add_option("-p,--prompt", arguments->prompt, "the prompt");
   auto* file = command->add_option("-f,--file", arguments->file, "a file that holds the prompt");

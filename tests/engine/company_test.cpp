@@ -211,6 +211,29 @@ TEST_F(CompanyTest, DraftsChangeNothing) {
   }
 }
 
+// What is on in a server: all drafters, a model among them, the control's own choices, budgets by
+// time, and a cache of keys and values that is too small.
+TEST_F(CompanyTest, AllDraftersTogetherChangeNothing) {
+  const std::string draft = test::temporary_path("draft.gguf");
+  test::write_random_model(draft, {.dtype = DType::kQ4_0});  // the same weights, rounded further
+  EngineOptions options;
+  options.kv_memory_bytes = 216 << 10;
+  options.batch_tokens = 64;
+  options.max_sequences = 6;
+  options.prefix_cache = true;
+  options.speculation.lookup = options.speculation.recent = true;
+  options.speculation.draft_model = draft;
+  for (const bool measure_cost : {true, false}) {
+    SCOPED_TRACE(measure_cost);
+    options.measure_cost = measure_cost;
+    expect_company_changes_nothing(80, options, 31);
+    EXPECT_EQ(stats_.speculation.drafters.size(), 3u);
+    EXPECT_GT(stats_.speculation.all.checks, 500u);
+    EXPECT_GT(stats_.preemptions, 2u);
+  }
+  std::remove(draft.c_str());
+}
+
 TEST_F(CompanyTest, WithQuantizedKeysAndValuesToo) {
   expect_company_changes_nothing(80,
                                  {.context = 200,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "ridgeline/base/check.h"
@@ -72,6 +73,32 @@ DraftOption expectation(int drafter, double hit_rate, int most, double seconds_e
   return option;
 }
 
+/// The drafts that are there, as options.
+DraftSlot slot_of(const DraftControl& control, const DraftCandidate& candidate) {
+  DraftSlot slot{.position = candidate.position, .options = {}};
+  for (std::size_t d = 0; d < candidate.drafts.size(); ++d) {
+    const Draft* draft = candidate.drafts[d];
+    if (draft == nullptr || draft->tokens.empty()) continue;
+    DraftOption option{.drafter = static_cast<int>(d), .reach = {}, .seconds_each = 0};
+    double reach = 1;
+    for (const DraftToken& token : draft->tokens) {
+      if (static_cast<int>(option.reach.size()) >= candidate.most) break;
+      reach *= control.hit_rate(*candidate.history, option.drafter, token.confidence);
+      option.reach.push_back(reach);
+    }
+    slot.options.push_back(std::move(option));
+  }
+  return slot;
+}
+
+StepLoad next_rows(std::span<const DraftCandidate> candidates) {
+  StepLoad load;
+  for (const DraftCandidate& candidate : candidates) load = load + load_of(candidate.position, 1);
+  return load;
+}
+
+constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
+
 }  // namespace
 
 DraftControl::DraftControl(int drafters) : all_(static_cast<std::size_t>(drafters)) {}
@@ -131,36 +158,6 @@ void DraftControl::add_step(double seconds) {
       std::min(probe_seconds_ + kProbeShare * seconds, kMostProbeSteps * step_seconds_);
 }
 
-namespace {
-
-/// The drafts that are there, as options.
-DraftSlot slot_of(const DraftControl& control, const DraftCandidate& candidate) {
-  DraftSlot slot{.position = candidate.position, .options = {}};
-  for (std::size_t d = 0; d < candidate.drafts.size(); ++d) {
-    const Draft* draft = candidate.drafts[d];
-    if (draft == nullptr || draft->tokens.empty()) continue;
-    DraftOption option{.drafter = static_cast<int>(d), .reach = {}, .seconds_each = 0};
-    double reach = 1;
-    for (const DraftToken& token : draft->tokens) {
-      if (static_cast<int>(option.reach.size()) >= candidate.most) break;
-      reach *= control.hit_rate(*candidate.history, option.drafter, token.confidence);
-      option.reach.push_back(reach);
-    }
-    slot.options.push_back(std::move(option));
-  }
-  return slot;
-}
-
-StepLoad next_rows(std::span<const DraftCandidate> candidates) {
-  StepLoad load;
-  for (const DraftCandidate& candidate : candidates) load = load + load_of(candidate.position, 1);
-  return load;
-}
-
-constexpr std::int64_t kAnyRows = std::numeric_limits<std::int64_t>::max();
-
-}  // namespace
-
 /// What the drafts would save over the tokens to come is more than catching up takes.
 bool DraftControl::pays_off(const DraftCandidate& candidate, const DraftOption& option,
                             const CostCurve& cost, const StepLoad& others) const {
@@ -187,9 +184,7 @@ std::vector<int> DraftControl::ask(int drafter, std::span<const DraftCandidate> 
     const DraftCandidate& candidate = candidates[i];
     DraftOption option =
         expectation(drafter, hit_rate(*candidate.history, drafter), candidate.most, seconds_each);
-    StepLoad others = plain;
-    others.rows -= 1;
-    others.attended -= load_of(candidate.position, 1).attended;
+    const StepLoad others = plain - load_of(candidate.position, 1);
     if (candidate.backlog_seconds <= 0 || pays_off(candidate, option, cost, others))
       slots[i].options.push_back(std::move(option));
   }
@@ -223,9 +218,7 @@ void DraftControl::probe(int drafter, std::span<const DraftCandidate> candidates
     if (chosen < candidates.size() &&
         candidate.history->heard[d] >= candidates[chosen].history->heard[d])
       continue;
-    StepLoad others = plain;
-    others.rows -= 1;
-    others.attended -= load_of(candidate.position, 1).attended;
+    const StepLoad others = plain - load_of(candidate.position, 1);
     const DraftOption best = expectation(drafter, 1, candidate.most, seconds_each);
     if (pays_off(candidate, best, cost, others)) chosen = i;
   }

@@ -39,6 +39,7 @@ Speculation::Speculation(const SpeculationOptions& options, const Tokenizer& tok
       drafters_(std::move(drafters)),
       control_(static_cast<int>(drafters_.size())) {
   stats_.enabled = true;
+  stats_.max_draft = options_.max_draft;
   for (const auto& drafter : drafters_) stats_.drafters.push_back({std::string(drafter->name())});
 }
 
@@ -199,6 +200,8 @@ void Speculation::choose(const Step& step) {
 }
 
 void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds) {
+  const double seconds = forward_seconds + draft_seconds_;
+  control_.add_step(seconds);
   // One token at a time, the same tokens would have taken as many steps of all that generate as
   // these said tokens in the mean; prompts beside them are computed once.
   StepLoad decodes;
@@ -211,7 +214,6 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
     said += run.sequence->total_tokens() - drafts->position;
   }
   if (passes == 0) return;
-  const double seconds = forward_seconds + draft_seconds_;
   double plain_seconds = forward_seconds;
   if (step.draft_rows > 0 && cost.known()) {
     StepLoad beside = step.load - decodes;
@@ -221,7 +223,6 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
     plain_seconds *=
         DraftControl::plain_seconds(cost, beside, decodes, said) / cost.seconds(step.load);
   }
-  control_.add_step(seconds);
   stats_.all.seconds += seconds;
   stats_.all.plain_seconds += plain_seconds;
   for (const ScheduledTokens& run : step.runs) {
