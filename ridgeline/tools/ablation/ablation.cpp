@@ -244,6 +244,10 @@ class Ablation {
       row.kv_bytes = meter.peak_bytes();
       if (row.config.is_batched() || !row.one.ttft_seconds.extrapolated)
         row.kv_utilisation = meter.utilisation();
+      else  // of shorter prompts; blocks are counted, not guessed
+        row.kv_bytes = std::max(
+            row.kv_bytes,
+            engine_->kv_sizes().bytes(options().prompt_tokens + options().output_tokens - 1));
     } else {
       row.workspace_bytes += use.kv_bytes;
     }

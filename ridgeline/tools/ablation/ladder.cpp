@@ -105,7 +105,7 @@ std::vector<AblationConfig> ablation_ladder(DType file_type, const std::string& 
   c.policy = ServingPolicy::kContinuous;
   add("continuous", "+ continuous batching", "serve --parallel");
   c.looks_up_drafts = true;
-  add("speculation", "+ speculation", "n-gram prompt look-up");
+  add("speculation", "+ speculation", "--speculate lookup");
   return rows;
 }
 

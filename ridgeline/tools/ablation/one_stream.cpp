@@ -10,7 +10,7 @@ namespace ridgeline {
 namespace {
 
 /// Of the time that there is, what growing prompts may take, so that the rest is for steps.
-constexpr double kPromptShare = 0.6;
+constexpr double kPromptShare = 0.8;
 /// What takes less of the time than this is measured three times.
 constexpr double kRepeatShare = 0.1;
 /// Steps behind each shorter prompt.
