@@ -71,6 +71,7 @@ struct Axis {
   };
   std::string title{}, unit{};
   Kind kind = Kind::kLinear;
+  bool whole = false;  ///< a linear axis of whole numbers
   /// Absent: as the points want it; a linear axis of what is not negative begins at 0.
   std::optional<double> low{}, high{};
   bool operator==(const Axis&) const = default;

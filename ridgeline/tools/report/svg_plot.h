@@ -12,9 +12,14 @@ struct PlotSize {
 };
 inline constexpr PlotSize kWidePlot{"wide", 920, 440}, kNarrowPlot{"narrow", 362, 360};
 
+struct SvgDrawing {
+  std::string svg;
+  double width = 0, height = 0;
+};
+
 /// An <svg> for a page with page_style.h; series differ in colour, mark and dashes. `id` is unique
 /// in the page. Points that an axis cannot show are left out; of none at all there is a sentence.
-std::string svg_plot(const Plot& plot, const PlotSize& size, const std::string& id);
+SvgDrawing svg_plot(const Plot& plot, const PlotSize& size, const std::string& id);
 /// The same as a file of its own, with title and style.
 std::string svg_file(const Plot& plot);
 
