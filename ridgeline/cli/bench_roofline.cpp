@@ -36,9 +36,9 @@ Status check_range(const auto& list, const char* flag, std::int64_t least, std::
 }
 
 Status check(const RooflineOptions& options) {
-  constexpr std::int64_t kMostTokens = std::int64_t{1} << 24;
-  RIDGELINE_TRY_STATUS(check_range(options.prompts, "--n-prompt", 1, kMostTokens));
-  RIDGELINE_TRY_STATUS(check_range(options.depths, "--n-depth", 0, kMostTokens));
+  constexpr std::int64_t kLongest = std::int64_t{1} << 24;
+  RIDGELINE_TRY_STATUS(check_range(options.prompts, "--n-prompt", 1, kLongest));
+  RIDGELINE_TRY_STATUS(check_range(options.depths, "--n-depth", 0, kLongest));
   return check_range(options.streams, "--streams", 1, 1 << 14);
 }
 
@@ -94,18 +94,25 @@ std::uint64_t kv_budget(const FileReport& file, DType type, std::int64_t context
   return static_cast<std::uint64_t>(1.1 * most) + (std::uint64_t{4} << 20);
 }
 
-void print_table(const report::Table& table) {
-  std::vector<Table::Column> columns;
-  for (const report::Column& c : table.columns)
-    columns.push_back({c.name, c.unit.empty() ? c.name : c.name + ", " + c.unit});
-  Table printed(OutputFormat::kTable, columns);
-  for (const std::vector<report::Cell>& row : table.rows) {
-    std::vector<Table::Cell> cells;
-    for (std::size_t i = 0; i < row.size(); ++i)
-      cells.emplace_back(report::shown(row[i], table.columns[i]));
-    printed.row(cells);
-  }
-  for (const std::string& note : table.notes) printed.note(note);
+/// What fits on a terminal; report and JSON have the rest.
+void print_lines(const RooflineReport& found) {
+  Table table(OutputFormat::kTable, {{"work", "work", 0, 1, 20},
+                                     {"intensity", "op/byte", 1},
+                                     {"rate", "GOP/s", 1, 1e-9},
+                                     {"roof", "roof", 1, 1e-9},
+                                     {"share", "of roof, %", 1, 100},
+                                     {"bound", "bound by", 0, 1, 10},
+                                     {"tokens", "tok/s", 1}});
+  const auto known = [](double v) { return Table::cell(v > 0 ? std::optional(v) : std::nullopt); };
+  for (const RooflineReport::Line& line : found.lines)
+    table.row({line.work.kind == RooflineWork::Kind::kStreams
+                   ? describe(line.work)
+                   : fmt::format("{}, {}", name(line.work.kind), describe(line.work)),
+               line.measured.roofline().intensity, line.ops_per_second(),
+               known(line.roof_ops_per_second()), known(line.measured.share()),
+               std::string(line.measured.roofline().memory_bound() ? "memory" : "arithmetic"),
+               line.measured.tokens_per_second()});
+  for (const std::string& note : found.notes) table.note(note);
 }
 
 Status bench_roofline(BenchRooflineArguments arguments) {
@@ -142,7 +149,7 @@ Status bench_roofline(BenchRooflineArguments arguments) {
   if (arguments.json != "-" && arguments.svg != "-") {
     fmt::print("{}: {}, {}, {} threads\n\n{}", path, found.types, found.isa, found.threads,
                report::text_plot(roofline_plot(found)));
-    print_table(roofline_table(found));
+    print_lines(found);
   }
   if (!arguments.svg.empty())
     RIDGELINE_TRY_STATUS(write_file(arguments.svg, report::svg_file(roofline_plot(found))));

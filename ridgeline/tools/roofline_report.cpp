@@ -48,22 +48,22 @@ void add_roofs(const RooflineReport& report, const Range& x, report::Plot& plot)
   double top = 0;
   for (const Arithmetic kind : report.arithmetics()) top = std::max(top, peaks.peak(kind));
   const double most = report.most_bytes_per_second(), least = report.least_bytes_per_second();
-  const auto add_slope = [&](double bytes_per_second, const std::string& title) {
+  const auto add_slope = [&](double bytes_per_second, const char* of, int threads) {
     if (bytes_per_second <= 0) return;
     const double end = top > 0 ? std::min(x.high, top / bytes_per_second) : x.high;
-    plot.series.push_back({.title = fmt::format("{} {:.1f} GB/s", title, bytes_per_second / kGiga),
+    plot.series.push_back({.title = fmt::format("{:.1f} GB/s{}, {}", bytes_per_second / kGiga, of,
+                                                threads_text(threads)),
                            .style = Series::Style::kRoof,
                            .points = {{x.low, x.low * bytes_per_second / kGiga},
                                       {end, end * bytes_per_second / kGiga}}});
   };
-  const std::string all = fmt::format("memory, {}", threads_text(report.threads));
   if (most > 1.15 * least) {
-    add_slope(most, all + ", at most");
-    add_slope(least, all + ", at least");
+    add_slope(most, " at most", report.threads);
+    add_slope(least, " at least", report.threads);
   } else {
-    add_slope(peaks.read_bytes_per_second, all);
+    add_slope(peaks.read_bytes_per_second, "", report.threads);
   }
-  if (report.threads > 1) add_slope(report.one_thread_bytes_per_second, "memory, 1 thread");
+  if (report.threads > 1) add_slope(report.one_thread_bytes_per_second, "", 1);
   const double steepest = most > 0 ? most : report.one_thread_bytes_per_second;
   for (const Arithmetic kind : report.arithmetics()) {
     const double peak = peaks.peak(kind);
@@ -96,7 +96,12 @@ report::Plot roofline_plot(const RooflineReport& report) {
       const double rate = line.ops_per_second() / kGiga;
       x.add(intensity);
       y.add(rate);
-      series.points.push_back({intensity, rate, describe(line.work)});
+      // One stream at no depth is what decode begins with, too.
+      const bool is_twice = kind == Kind::kDecode && line.work.work.depth == 0 &&
+                            std::ranges::any_of(report.lines, [](const RooflineReport::Line& l) {
+                              return l.work.kind == Kind::kStreams && l.work.work.streams == 1;
+                            });
+      series.points.push_back({intensity, rate, is_twice ? std::string() : describe(line.work)});
     }
     if (!series.points.empty()) plot.series.push_back(std::move(series));
   }
@@ -108,7 +113,7 @@ report::Plot roofline_plot(const RooflineReport& report) {
     if (const double most = report.most_bytes_per_second(); most > 0)
       x.add(peaks.peak(kind) / most);
   }
-  x = {x.low / 2, x.high * 3};
+  x = {x.low / 3, x.high * 3};
   plot.x.low = x.low;
   plot.x.high = x.high;
   if (y.low > 0) {
@@ -174,9 +179,9 @@ void add_roofline(const RooflineReport& report, report::Section& section) {
                                  fmt::format("{}: {:.1f} tokens/s", describe(best->work),
                                              best->measured.tokens_per_second())});
   }
-  section.blocks.emplace_back(report::Paragraph{
-      .text = fmt::format("{}: {}, kernels {}, {}.", report.model, report.types, report.isa,
-                          threads_text(report.threads))});
+  section.blocks.emplace_back(
+      report::Paragraph{.text = fmt::format("{}: {}, kernels {}, {}.", report.model, report.types,
+                                            report.isa, threads_text(report.threads))});
   section.blocks.emplace_back(roofline_plot(report));
   section.blocks.emplace_back(roofline_table(report));
   section.data = to_json(report).dump();

@@ -643,9 +643,9 @@ TEST(Roofline, Drawn) {
   const Plot plot = roofline_plot(r);
   std::vector<std::string> titles;
   for (const Series& s : plot.series) titles.push_back(s.title);
-  EXPECT_THAT(titles, ElementsAre("prefill", "decode", "memory, 2 threads, at most 50.0 GB/s",
-                                  "memory, 2 threads, at least 30.0 GB/s",
-                                  "memory, 1 thread 20.0 GB/s", "int8 800 GOP/s"));
+  EXPECT_THAT(titles, ElementsAre("prefill", "decode", "50.0 GB/s at most, 2 threads",
+                                  "30.0 GB/s at least, 2 threads", "20.0 GB/s, 1 thread",
+                                  "int8 800 GOP/s"));
   EXPECT_TRUE(plot.series[1].points[0] == (Point{4, 80, "depth 512"}));
   // The steepest slope ends where the peak begins: at 800 / 50 operations per byte.
   EXPECT_DOUBLE_EQ(plot.series[2].points[1].x, 16);

@@ -77,7 +77,9 @@ class Page {
     if (!s.command_line.empty()) put("<pre>{}</pre>\n", escape_html(s.command_line));
     if (with_machine) put_machine(s);
     if (!s.figures.empty()) {
-      put("<div class=\"cards\">\n");
+      // As many in a row as leave few alone in the last.
+      const bool in_fours = s.figures.size() % 4 == 0 || s.figures.size() == 7;
+      put("<div class=\"cards{}\">\n", in_fours ? " four" : "");
       for (const Fact& f : s.figures)
         put("<div class=\"card\"><small>{}</small><b>{}</b><small>{}</small></div>\n",
             escape_html(f.name), escape_html(f.value), escape_html(f.note));
@@ -92,17 +94,20 @@ class Page {
   }
 
   void put_block(const Paragraph& p) {
+    put("<div class=\"piece\">\n");
     put_title(p.title);
     if (!p.text.empty()) put("<p>{}</p>\n", escape_html(p.text));
     if (!p.command.empty()) put("<pre>{}</pre>\n", escape_html(p.command));
+    put("</div>\n");
   }
 
   void put_block(const Plot& plot) {
     const std::string id = fmt::format("{}-plot{}", section_->name, ++plots_);
+    put("<div class=\"piece\">\n");
     put_title(plot.title);
     if (!plot.description.empty())
       put("<p class=\"muted\">{}</p>\n", escape_html(plot.description));
-    put("<div class=\"plots\">{}{}</div>\n", svg_plot(plot, kWidePlot, id + "w").svg,
+    put("<div class=\"plots\">{}{}</div></div>\n", svg_plot(plot, kWidePlot, id + "w").svg,
         svg_plot(plot, kNarrowPlot, id + "n").svg);
   }
 

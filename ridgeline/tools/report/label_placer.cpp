@@ -47,16 +47,13 @@ std::optional<PlotBox> LabelPlacer::place_beside(double x, double y, double widt
                                  {left + slant, below - slant}})
       places.push_back({px, py, px + width, py + height});
   }
-  const auto is_clear = [&](const PlotBox& box) {
-    return is_free(box) &&
-           std::ranges::none_of(lines_, [&](const PlotSegment& l) { return l.crosses(box); });
+  std::erase_if(places, [&](const PlotBox& box) { return !is_free(box); });
+  if (places.empty()) return std::nullopt;
+  const auto crossed = [&](const PlotBox& box) {
+    return std::ranges::count_if(lines_, [&](const PlotSegment& l) { return l.crosses(box); });
   };
-  auto found = std::ranges::find_if(places, is_clear);
-  if (found == places.end())
-    found = std::ranges::find_if(places, [&](const PlotBox& box) { return is_free(box); });
-  if (found == places.end()) return std::nullopt;
-  boxes_.push_back(*found);
-  return *found;
+  boxes_.push_back(*std::ranges::min_element(places, {}, crossed));
+  return boxes_.back();
 }
 
 }  // namespace ridgeline::report

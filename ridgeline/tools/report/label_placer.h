@@ -29,7 +29,7 @@ class LabelPlacer {
   void add_line(const PlotSegment& line) { lines_.push_back(line); }
 
   bool is_free(const PlotBox& box) const;
-  /// Beside a mark at (x, y), over no line if that can be helped. What is found is taken.
+  /// Beside a mark at (x, y), over as few lines as can be helped. What is found is taken.
   std::optional<PlotBox> place_beside(double x, double y, double width, double height);
 
  private:

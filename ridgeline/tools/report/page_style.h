@@ -27,7 +27,7 @@ inline constexpr const char* kPlotStyle = R"css(
 .grid { stroke: var(--rule); }
 .faint { stroke-opacity: 0.5; }
 .roof { stroke: var(--muted); stroke-width: 1.6; }
-.hatch { stroke: var(--page); stroke-width: 1.2; fill: none; }
+.hatch { stroke: var(--page); stroke-width: 1; stroke-opacity: 0.75; fill: none; }
 .c0 { fill: var(--c0); } .c1 { fill: var(--c1); } .c2 { fill: var(--c2); } .c3 { fill: var(--c3); }
 .c4 { fill: var(--c4); } .c5 { fill: var(--c5); } .c6 { fill: var(--c6); } .c7 { fill: var(--c7); }
 .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -55,10 +55,12 @@ pre { margin: 6px 0; padding: 8px 12px; border-radius: 8px; background: var(--ca
   white-space: pre-wrap; overflow-wrap: anywhere; }
 .cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: 10px;
   margin: 20px 0 12px; }
-.card { padding: 10px 14px 12px; border-radius: 8px; background: var(--card); }
+.cards.four { grid-template-columns: repeat(4, 1fr); }
+.card { min-width: 0; padding: 10px 14px 12px; border-radius: 8px; background: var(--card); }
 .card b { display: block; font-size: 22px; line-height: 1.3; font-weight: 600;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 .card small { display: block; font-size: 13px; line-height: 1.35; }
+.piece > .muted, .wide-table + .muted { font-size: 14px; }
 .plot { display: block; max-width: 100%; height: auto; }
 .plot.narrow { display: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 6px 0; padding: 0;
@@ -70,7 +72,7 @@ dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .wide-table { overflow-x: auto; }
 .wide-table:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
-table { width: 100%; border-collapse: collapse; font-size: 13.5px;
+table { width: 100%; border-collapse: separate; border-spacing: 0; font-size: 13.5px;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; text-align: right; white-space: nowrap; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--rule);
@@ -92,21 +94,23 @@ nav a { display: inline-block; margin-right: 18px; color: var(--c0); }
 footer { margin-top: 32px; font-size: 13px; color: var(--muted); }
 @media (max-width: 600px) {
   body { padding: 18px 14px 32px; }
-  .cards { grid-template-columns: repeat(2, 1fr); }
-  .card b { font-size: 19px; }
+  .cards, .cards.four { grid-template-columns: repeat(2, 1fr); }
+  .card b { font-size: 19px; white-space: normal; overflow-wrap: anywhere; }
   .plot.wide { display: none; }
   .plot.narrow { display: block; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 6px; }
   th, td { padding: 3px 6px; }
   td:first-child, th:first-child { position: sticky; left: 0; background: var(--page); }
+  .lines td:first-child { min-width: 32vw; max-width: 40vw; white-space: normal; }
+  td.wrap { min-width: 13em; }
   table.names td:first-child { font-size: 11.5px; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }
   h2, h3 { break-after: avoid; }
-  .card, .plot, .legend, dl, tr, pre { break-inside: avoid; }
+  .card, .plot, .piece, .legend, dl, tr, pre { break-inside: avoid; }
   .wide-table { overflow: visible; }
   table { font-size: 8.5pt; }
   table.names td:first-child { font-size: 8pt; }

@@ -15,7 +15,7 @@
 namespace ridgeline::report {
 namespace {
 
-constexpr double kTickRow = 16, kTitleRow = 20, kTextHeight = 13, kMark = 5;
+constexpr double kTickRow = 16, kTitleRow = 20, kAxisTitleRow = 25, kTextHeight = 13, kMark = 5;
 
 /// Points and lines over two axes.
 class Points {
@@ -54,7 +54,7 @@ class Points {
     std::vector<double> xs, ys;
     for (const Series& s : plot_.series)
       for (const Point& p : s.points) xs.push_back(p.x), ys.push_back(p.y);
-    area_ = {40, top + kTitleRow, size_.width - 14.0, height_ - kTickRow - kTitleRow - 6};
+    area_ = {40, top + kAxisTitleRow, size_.width - 14.0, height_ - kTickRow - kTitleRow - 6};
     y_ = PlotScale(plot_.y, ys, static_cast<int>((area_.y1 - area_.y0) / 40));
     double widest = 0;
     for (const Tick& tick : y_.ticks()) widest = std::max(widest, text_width(tick.text));
@@ -87,7 +87,7 @@ class Points {
       canvas_.text(std::clamp(px(tick.value), half, size_.width - half), area_.y1 + kTickRow, "x",
                    tick.text);
     }
-    canvas_.text(2, area_.y0 - 8, "axis", axis_title(plot_.y));
+    canvas_.text(2, area_.y0 - 12, "axis", axis_title(plot_.y));
     canvas_.text((area_.x0 + area_.x1) / 2, height_ - 5, "x axis", axis_title(plot_.x));
     const bool is_empty = std::ranges::none_of(plot_.series, [&](const Series& s) {
       return std::ranges::any_of(s.points, [&](const Point& p) { return is_shown(p); });
@@ -122,7 +122,9 @@ class Points {
   }
 
   void draw_roof_line(const Series& roof) {
+    canvas_.put("<g><title>{}</title>\n", escape_html(roof.title));
     for (const PlotSegment& s : segments(roof)) canvas_.line(s.x0, s.y0, s.x1, s.y1, "roof");
+    canvas_.put("</g>\n");
   }
 
   void draw_series(std::size_t i) {
@@ -161,32 +163,40 @@ class Points {
                    text);
   }
 
-  /// Along its longest part, above it or else beneath, where there is nothing else.
+  /// Its title or, where that is too long, what stands in it before the comma.
   void label_roof(const Series& roof) {
+    if (roof.title.empty() || put_along(roof, roof.title)) return;
+    if (const std::size_t comma = roof.title.find(','); comma != std::string::npos)
+      put_along(roof, roof.title.substr(0, comma));
+  }
+
+  /// Along the roof's longest part, above it or else beneath, where there is nothing else.
+  bool put_along(const Series& roof, const std::string& title) {
     const std::vector<PlotSegment> parts = segments(roof);
-    if (parts.empty() || roof.title.empty()) return;
+    if (parts.empty()) return false;
     const auto length = [](const PlotSegment& s) { return std::hypot(s.x1 - s.x0, s.y1 - s.y0); };
     const PlotSegment part = *std::ranges::max_element(parts, {}, length);
-    const double whole = length(part), text = text_width(roof.title);
-    if (whole < 1) return;
+    const double whole = length(part), text = text_width(title);
+    if (whole < text + 8) return false;
     const double ux = (part.x1 - part.x0) / whole, uy = (part.y1 - part.y0) / whole;
     const double angle = std::atan2(uy, ux) * 180 / std::numbers::pi;
     for (const double away : {-6.0, 15.0})
       for (int step = 0; step <= 20; ++step) {
         // A slope's from below on, a flat one's from the right on.
-        const double share = std::fabs(uy) > 0.05 ? 0.03 + 0.045 * step : 1 - 0.05 * step;
-        const double begin = std::clamp(share * whole, 4.0, std::max(4.0, whole - text - 4));
+        const double share = 0.05 * (std::fabs(uy) > 0.05 ? step : 20 - step);
+        const double begin = 4 + share * (whole - text - 8);
         const double x = part.x0 + ux * begin - uy * away, y = part.y0 + uy * begin + ux * away;
         const std::vector<PlotBox> boxes = boxes_along(x, y, ux, uy, text);
-        if (!std::ranges::all_of(boxes, [&](const PlotBox& b) { return placer_.is_free(b); }))
+        if (!std::ranges::all_of(boxes, [&](const PlotBox& box) { return placer_.is_free(box); }))
           continue;
         for (const PlotBox& box : boxes) placer_.add_obstacle(box);
         canvas_.put(
             "<text class=\"along\" transform=\"translate({:.1f} {:.1f}) rotate({:.2f})\">{}"
             "</text>\n",
-            x, y, angle, escape_html(roof.title));
-        return;
+            x, y, angle, escape_html(title));
+        return true;
       }
+    return false;
   }
 
   /// What a slanted text covers, in small pieces.
@@ -197,7 +207,7 @@ class Points {
       // The middle of the letters lies 4 pixels above the base line.
       const double cx = x + ux * (at + kPiece / 2) + uy * 4,
                    cy = y + uy * (at + kPiece / 2) - ux * 4;
-      boxes.push_back({cx - 5, cy - 5, cx + 5, cy + 5});
+      boxes.push_back({cx - 6, cy - 6, cx + 6, cy + 6});
     }
     return boxes;
   }
