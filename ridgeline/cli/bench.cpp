@@ -39,6 +39,7 @@ void add_bench(CLI::App& program, Action& action) {
   add_bench_compare(*command, action);
   add_bench_roofline(*command, action);
   add_bench_serve(*command, action);
+  add_bench_speculate(*command, action);
 }
 
 }  // namespace ridgeline::cli

@@ -114,6 +114,8 @@ class Engine {
   void set_prefill_share(double share) { prefill_share_ = share; }
   /// Whether drafts are made, where there are drafters.
   void set_speculation(bool allowed);
+  /// To measure with other settings; null where there are no drafters.
+  Speculation* speculation() { return speculation_.get(); }
   /// Forgets all prefixes.
   void clear_prefix_cache() { pools_->forget(); }
   MemoryUse memory_use() const;

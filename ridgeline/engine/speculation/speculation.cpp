@@ -39,6 +39,7 @@ Speculation::Speculation(const SpeculationOptions& options, const Tokenizer& tok
       drafters_(std::move(drafters)),
       control_(static_cast<int>(drafters_.size())) {
   stats_.enabled = true;
+  stats_.max_draft = options_.max_draft;
   for (const auto& drafter : drafters_) stats_.drafters.push_back({std::string(drafter->name())});
 }
 

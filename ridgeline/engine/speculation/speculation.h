@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,7 +45,12 @@ class Speculation {
   const SpeculationOptions& options() const { return options_; }
   /// Without it nothing is drafted.
   void set_allowed(bool allowed) { allowed_ = allowed; }
+  // For measurements, between steps.
+  void set_fixed_length(std::optional<int> length) { options_.fixed_length = length; }
+  void set_rule(AcceptanceRule rule) { options_.rule = rule; }
   SpeculationStats stats() const;
+  /// The same without its parts.
+  const SpeculationCounts& counts() const { return stats_.all; }
   /// Of the last plan().
   double draft_seconds() const { return draft_seconds_; }
   std::uint64_t bytes() const;
