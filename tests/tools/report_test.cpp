@@ -343,8 +343,7 @@ TEST(ReportScale, Logarithmic) {
   const Axis log{.kind = Axis::Kind::kLog}, log2{.kind = Axis::Kind::kLog2};
   EXPECT_THAT(tick_texts(PlotScale(log, {2, 700}, 5)), ElementsAre("10", "100", "1000"));
   EXPECT_THAT(tick_texts(PlotScale(log, {1.5, 8}, 5)), ElementsAre("1", "2", "5", "10"));
-  EXPECT_THAT(tick_texts(PlotScale(log, {1e-3, 1e9}, 4)),
-              ElementsAre("0.001", "1", "1000", "1M", "1G"));
+  EXPECT_THAT(tick_texts(PlotScale(log, {1e-3, 1e9}, 4)), ElementsAre("0.001", "10", "100k", "1G"));
   EXPECT_THAT(tick_texts(PlotScale(log2, {1, 32}, 9)), ElementsAre("1", "2", "4", "8", "16", "32"));
   EXPECT_THAT(tick_texts(PlotScale(log2, {100, 1000}, 9)),
               ElementsAre("64", "128", "256", "512", "1024"));
@@ -372,7 +371,7 @@ TEST(ReportLabels, LieOnNothing) {
   std::vector<PlotBox> boxes;
   for (int i = 0; i < 12; ++i)
     if (const auto box = placer.place_beside(100 + i, 50, 40, 12)) boxes.push_back(*box);
-  EXPECT_GE(boxes.size(), 5u);
+  EXPECT_GE(boxes.size(), 4u);
   EXPECT_LT(boxes.size(), 12u);  // where there is no room there is no label
   for (std::size_t i = 0; i < boxes.size(); ++i) {
     EXPECT_TRUE((PlotBox{0, 0, 200, 100}.holds(boxes[i])));
@@ -453,7 +452,7 @@ TEST(ReportPage, HasEverythingAndNothingFromElsewhere) {
   EXPECT_EQ(problem_of(html), "");
   for (const char* part :
        {"About ablation", "About roofline", "href=\"#roofline\"", "ridgeline run -m a.gguf",
-        "a.json: &lt;damaged&gt;", "0.432*", "class=\"good\"", "AMD EPYC", "* extrapolated"})
+        "a.json: &lt;damaged&gt;", "0.432*", "good\">all of it", "AMD EPYC", "* extrapolated"})
     EXPECT_THAT(html, HasSubstr(part));
   EXPECT_EQ(count(html, "AMD EPYC"), 1);  // one machine
   roofline.machine[0].value = "another";
