@@ -56,6 +56,7 @@ class Speculation {
   std::uint64_t bytes() const;
 
  private:
+  double backlog_seconds(const Drafter& drafter, const Sequence& sequence) const;
   std::vector<int> lengths_to_ask(std::size_t drafter, const Step& step);
   void run_drafter(std::size_t drafter, const Step& step);
   void trim(Draft& draft, const Sequence& sequence) const;
