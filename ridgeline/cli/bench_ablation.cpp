@@ -8,6 +8,8 @@
 #include "ridgeline/cli/bench.h"
 #include "ridgeline/cli/engine_arguments.h"
 #include "ridgeline/cli/model_argument.h"
+#include "ridgeline/cli/report_arguments.h"
+#include "ridgeline/tools/ablation/report_sections.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -15,9 +17,11 @@ namespace {
 struct BenchAblationArguments {
   std::string model, text, json, csv;
   AblationOptions options;
+  ReportArguments report;
 };
 
 Status bench_ablation(const BenchAblationArguments& arguments) {
+  RIDGELINE_TRY_STATUS(arguments.report.check("ablation"));
   AblationOptions options = arguments.options;
   RIDGELINE_TRY(const std::string path, resolve_model(arguments.model));
   if (!arguments.text.empty()) {
@@ -26,13 +30,16 @@ Status bench_ablation(const BenchAblationArguments& arguments) {
   }
   if (const char* isa = std::getenv("RIDGELINE_ISA")) options.engine.backend.isa = isa;
   options.progress = [](const std::string& what) { fmt::print(stderr, "{}\n", what); };
-  RIDGELINE_TRY(const AblationReport report, run_ablation(path, options));
-  if (arguments.json != "-" && arguments.csv != "-") fmt::print("{}", ablation_tables(report));
+  RIDGELINE_TRY(const AblationReport found, run_ablation(path, options));
+  if (arguments.json != "-" && arguments.csv != "-") fmt::print("{}", ablation_tables(found));
   if (!arguments.json.empty())
-    RIDGELINE_TRY_STATUS(write_output(arguments.json, to_json(report).dump(2) + "\n"));
+    RIDGELINE_TRY_STATUS(write_output(arguments.json, to_json(found).dump(2) + "\n"));
   if (!arguments.csv.empty())
-    RIDGELINE_TRY_STATUS(write_output(arguments.csv, ablation_csv(report)));
-  return {};
+    RIDGELINE_TRY_STATUS(write_output(arguments.csv, ablation_csv(found)));
+  if (!arguments.report.wanted()) return {};
+  report::Section section = new_section("ablation", "What each optimisation is worth");
+  add_ablation(found, section);
+  return arguments.report.write(section);
 }
 
 }  // namespace
@@ -64,6 +71,7 @@ void add_bench_ablation(CLI::App& bench, Action& action) {
                       "file: the prompts, and what perplexity and KL are measured on");
   number("--eval-context", o.eval_context, "tokens of a window of the text", 8, 1 << 20);
   number("--eval-windows", o.eval_windows, "windows of the text at most", 1, 1 << 20);
+  a->report.add_to(*command);
   command->add_option("--json", a->json, "file for everything as JSON; -: in place of the tables");
   command->add_option("--csv", a->csv, "likewise as CSV");
   command->callback([a, &action] { action = [a] { return bench_ablation(*a); }; });

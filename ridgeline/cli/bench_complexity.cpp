@@ -6,7 +6,9 @@
 #include "ridgeline/cli/ablation_tables.h"
 #include "ridgeline/cli/bench.h"
 #include "ridgeline/cli/engine_arguments.h"
+#include "ridgeline/cli/report_arguments.h"
 #include "ridgeline/tools/ablation/complexity.h"
+#include "ridgeline/tools/ablation/report_sections.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -15,6 +17,7 @@ struct BenchComplexityArguments {
   EngineArguments engine;
   ComplexityOptions options;
   std::string json;
+  ReportArguments report;
 };
 
 std::string exponent_text(const std::optional<double>& exponent) {
@@ -77,15 +80,19 @@ std::string complexity_tables(const ComplexityReport& report) {
 }
 
 Status bench_complexity(const BenchComplexityArguments& arguments) {
+  RIDGELINE_TRY_STATUS(arguments.report.check("complexity"));
   RIDGELINE_TRY(const std::string path, arguments.engine.model_path());
   ComplexityOptions options = arguments.options;
   RIDGELINE_TRY(options.engine, arguments.engine.options());
   options.progress = [](const std::string& what) { fmt::print(stderr, "{}\n", what); };
-  RIDGELINE_TRY(const ComplexityReport report, measure_complexity(path, options));
-  if (arguments.json != "-") fmt::print("{}", complexity_tables(report));
+  RIDGELINE_TRY(const ComplexityReport found, measure_complexity(path, options));
+  if (arguments.json != "-") fmt::print("{}", complexity_tables(found));
   if (!arguments.json.empty())
-    RIDGELINE_TRY_STATUS(write_output(arguments.json, to_json(report).dump(2) + "\n"));
-  return {};
+    RIDGELINE_TRY_STATUS(write_output(arguments.json, to_json(found).dump(2) + "\n"));
+  if (!arguments.report.wanted()) return {};
+  report::Section section = new_section("complexity", "How time and memory grow with the context");
+  add_complexity(found, section);
+  return arguments.report.write(section);
 }
 
 }  // namespace
@@ -108,6 +115,7 @@ void add_bench_complexity(CLI::App& bench, Action& action) {
                    "for decoding with a cache, without one, and attention, each")
       ->check(CLI::Range(0.05, 1e5))
       ->capture_default_str();
+  a->report.add_to(*command);
   command->add_option("--json", a->json, "file for everything as JSON; -: in place of the tables");
   command->callback([a, &action] { action = [a] { return bench_complexity(*a); }; });
 }

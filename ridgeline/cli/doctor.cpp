@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "ridgeline/cli/commands.h"
 #include "ridgeline/cli/doctor_json.h"
 #include "ridgeline/cli/engine_arguments.h"
 #include "ridgeline/cli/model_argument.h"
+#include "ridgeline/cli/report_arguments.h"
 #include "ridgeline/cli/table.h"
 #include "ridgeline/model/model_file.h"
+#include "ridgeline/tools/doctor/report_section.h"
 
 namespace ridgeline::cli {
 namespace {
@@ -24,6 +27,7 @@ struct DoctorArguments {
   EngineArguments engine;
   bool json = false;
   bool no_measure = false;
+  ReportArguments report;
 };
 
 std::string size_text(double bytes) { return doctor::bytes_text(bytes); }
@@ -238,6 +242,7 @@ Result<ModelDiagnosis> diagnose(const DoctorArguments& arguments, const std::str
 }
 
 Status run_doctor(const DoctorArguments& arguments) {
+  RIDGELINE_TRY_STATUS(arguments.report.check("doctor"));
   const bool with_model = !arguments.engine.model.empty();
   std::string path;
   if (with_model) {
@@ -255,28 +260,33 @@ Status run_doctor(const DoctorArguments& arguments) {
   say("");
 
   Json report;
-  if (arguments.json) {
+  if (arguments.json || arguments.report.wanted()) {
     report["machine"] = machine_json(facts, speed);
     report["findings"] = findings_json(findings);
-  } else {
+  }
+  if (!arguments.json) {
     print_findings("Processor", doctor::processor_findings(facts));
     print_findings("Memory", doctor::memory_findings(facts, speed));
     print_findings("System", doctor::system_findings(facts));
     print_summary(findings);
     std::fflush(stdout);
   }
-  std::string cannot_run;
+  std::optional<ModelDiagnosis> diagnosis;
   if (with_model) {
-    RIDGELINE_TRY(const ModelDiagnosis diagnosis, diagnose(arguments, path, speed));
-    cannot_run = diagnosis.cannot_run;
-    if (arguments.json)
-      report["model"] = model_json(diagnosis);
-    else
-      print_model(diagnosis);
+    RIDGELINE_TRY(diagnosis, diagnose(arguments, path, speed));
+    if (arguments.json || arguments.report.wanted()) report["model"] = model_json(*diagnosis);
+    if (!arguments.json) print_model(*diagnosis);
+  }
+  if (arguments.report.wanted()) {
+    report::Section section = new_section("doctor", "The machine, and what runs on it");
+    doctor::add_diagnosis(findings, diagnosis ? &*diagnosis : nullptr, section);
+    section.data = report.dump(-1, ' ', false, Json::error_handler_t::replace);
+    RIDGELINE_TRY_STATUS(arguments.report.write(section));
   }
   if (arguments.json)
     fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
-  if (!cannot_run.empty()) return fail(fmt::format("{}: {}", path, cannot_run));
+  if (diagnosis && !diagnosis->cannot_run.empty())
+    return fail(fmt::format("{}: {}", path, diagnosis->cannot_run));
   return {};
 }
 
@@ -290,6 +300,7 @@ void add_doctor(CLI::App& program, Action& action) {
   command->get_option("--model")->description(kModelHelp);
   command->add_flag("--no-measure", arguments->no_measure, "predict only: the model is not loaded");
   command->add_flag("--json", arguments->json, "one JSON object");
+  arguments->report.add_to(*command);
   command->callback(
       [arguments, &action] { action = [arguments] { return run_doctor(*arguments); }; });
 }

@@ -58,10 +58,25 @@ TEST_F(BenchAblation, TablesJsonAndCsv) {
 }
 
 TEST_F(BenchAblation, WhatIsExtrapolatedHasAnAsterisk) {
-  const Outcome o = bench("ablation", {"-p", "512", "-n", "8", "-b", "1", "--rows", "baseline",
-                                       "--seconds-per-row", "0.01"});
+  const std::string folder = test::temporary_path("ablation-report");
+  const Outcome o =
+      bench("ablation", {"-p", "512", "-n", "8", "-b", "1", "--rows", "baseline,kv-cache",
+                         "--seconds-per-row", "0.01", "--report", folder});
   ASSERT_EQ(o.exit_code, 0) << o.err;
   EXPECT_THAT(o.out, AllOf(HasSubstr("* |"), HasSubstr("extrapolated. Measured were prompts of")));
+  EXPECT_THAT(test::read_file(folder + "/index.html"),
+              AllOf(HasSubstr("id=\"ablation\""), HasSubstr("<svg"), HasSubstr("* "),
+                    HasSubstr("extrapolated. Measured were prompts of")));
+  EXPECT_EQ(std::ranges::count(test::read_file(folder + "/ablation-speed.csv"), '\n'), 3);
+  EXPECT_EQ(json::parse(test::read_file(folder + "/ablation.json"))["data"]["rows"].size(), 2u);
+
+  // Another command's section joins it.
+  const Outcome c = bench("complexity", {"-c", "64", "--longest-prompt", "512", "--seconds", "0.2",
+                                         "--report", folder});
+  ASSERT_EQ(c.exit_code, 0) << c.err;
+  EXPECT_THAT(test::read_file(folder + "/index.html"),
+              AllOf(HasSubstr("id=\"ablation\""), HasSubstr("id=\"complexity\"")));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(BenchAblation, PerplexityOfAText) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -26,9 +27,16 @@ TEST(Doctor, SaysWhatItFindsOfTheMachine) {
 
 TEST(Doctor, PredictsTheDemoModelAndMeasuresIt) {
   const std::string model = RIDGELINE_SOURCE_DIR "/models/fireside-q8_0.gguf";
-  const test::Outcome o = ridgeline({"doctor", "-m", model, "--json"});
+  const std::string folder = test::temporary_path("doctor-report");
+  const test::Outcome o = ridgeline({"doctor", "-m", model, "--json", "--report", folder});
   ASSERT_EQ(o.exit_code, 0) << o.err;
   const json j = json::parse(o.out);
+  EXPECT_EQ(json::parse(test::read_file(folder + "/doctor.json"))["data"], j);
+  EXPECT_THAT(test::read_file(folder + "/index.html"),
+              AllOf(HasSubstr("id=\"doctor\""), HasSubstr("instruction set"),
+                    HasSubstr("Predicted, and then measured"), HasSubstr("ridgeline chat -m")));
+  EXPECT_THAT(test::read_file(folder + "/doctor-predictions.csv"), HasSubstr("decode"));
+  std::filesystem::remove_all(folder);
   EXPECT_GT(j["machine"]["all_threads"]["read_bytes_per_second"], 0.0);
   for (const json& f : j["findings"])
     EXPECT_THAT(f["severity"].get<std::string>(), testing::AnyOf("ok", "advice", "warning"));

@@ -63,7 +63,7 @@ Finding huge_pages(const MachineFacts& f, const MachineSpeed& speed) {
                            100 * speed.huge_share);
   // Measured with the prctl below, and for packed files (ARCHITECTURE.md).
   constexpr const char* kCost =
-      "From small pages of 4 KiB prefill is a sixth slower, decoding up to a quarter.";
+      "Where it was tried, small pages of 4 KiB made prefill and decoding up to a sixth slower.";
   if (!f.huge_pages.process_may) {
     x.severity = Severity::kWarning;
     x.found += "; switched off for this process (prctl PR_SET_THP_DISABLE)";
