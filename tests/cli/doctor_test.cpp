@@ -34,7 +34,7 @@ TEST(Doctor, PredictsTheDemoModelAndMeasuresIt) {
   EXPECT_EQ(json::parse(test::read_file(folder + "/doctor.json"))["data"], j);
   EXPECT_THAT(test::read_file(folder + "/index.html"),
               AllOf(HasSubstr("id=\"doctor\""), HasSubstr("instruction set"),
-                    HasSubstr("Predicted, and then measured"), HasSubstr("ridgeline chat -m")));
+                    HasSubstr("Predicted, and then measured"), HasSubstr("ridgeline serve -m")));
   EXPECT_THAT(test::read_file(folder + "/doctor-predictions.csv"), HasSubstr("decode"));
   std::filesystem::remove_all(folder);
   EXPECT_GT(j["machine"]["all_threads"]["read_bytes_per_second"], 0.0);

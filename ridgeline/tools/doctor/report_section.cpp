@@ -116,7 +116,7 @@ void add_model(const ModelDiagnosis& model, report::Section& section) {
         .text = fmt::format("{}. First token of 512 after {:.2f} s, {:.1f} tok/s, {} of memory.",
                             s.reason, s.ttft_seconds, s.tokens_per_second,
                             bytes_text(static_cast<double>(s.memory_bytes))),
-        .command = s.prepare.empty() ? s.command : s.prepare + "\n" + s.command});
+        .command = s.prepare.empty() ? s.command : s.prepare + " && " + s.command});
 }
 
 }  // namespace
