@@ -26,6 +26,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kDefaultTokens = 128;
+/// Passes are short: what disturbs one of them is nothing to a median of so many.
+constexpr int kCurveRounds = 5;
 
 struct BenchSpeculateArguments {
   EngineArguments engine;
@@ -198,8 +200,9 @@ Status run_section(const BenchSpeculateArguments& a, const Section& section,
 Status curve(const BenchSpeculateArguments& a, SpeculationBench& bench, Json& report) {
   // The head takes so many rows at once.
   const int most = a.max_draft + 1;
-  RIDGELINE_TRY(const std::vector<CheckCost> costs,
-                measure_check_costs(bench.engine(), a.depth, most, a.rounds));
+  RIDGELINE_TRY(
+      const std::vector<CheckCost> costs,
+      measure_check_costs(bench.engine(), a.depth, most, std::max(a.rounds, kCurveRounds)));
   fmt::print("\n");
   print_check_costs(
       fmt::format("Checking: one pass over so many rows behind {} positions, measured, and what "

@@ -124,7 +124,9 @@ TEST_F(SpeculationLoopTest, ManyThreadsAndTheSameTexts) {
   ladder.join();
   for (const auto& [id, i] : asked) {
     const std::vector<TokenId>& said = mailbox.texts[id];
-    if (mailbox.reasons.at(id) == FinishReason::kLength) EXPECT_EQ(said, alone[i]);
+    if (mailbox.reasons.at(id) == FinishReason::kLength) {
+      EXPECT_EQ(said, alone[i]);
+    }
     EXPECT_TRUE(std::equal(said.begin(), said.end(), alone[i].begin())) << "or its beginning";
   }
   const EngineStats stats = loop.stats();

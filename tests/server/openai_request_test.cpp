@@ -177,7 +177,6 @@ TEST(OpenAiRequests, ChatRefusesByName) {
        "messages[0].tool_calls[0].function.arguments"},
       {R"("audio": {})", "audio"},
       {R"("modalities": ["text", "audio"])", "modalities"},
-      {R"("prediction": {"type": "content"})", "prediction"},
       {R"("functions": [{}])", "functions"},
       {R"("web_search_options": {})", "web_search_options"},
       {R"("store": true)", "store"},

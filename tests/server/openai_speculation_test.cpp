@@ -65,6 +65,7 @@ std::vector<Question> questions() {
 /// What a choice says, streamed or not.
 void add_choice(const Json& choice, Json& to) {
   Json& said = to[std::to_string(choice["index"].get<int>())];
+  if (said.is_null()) said = Json::object();
   const auto append = [&said](const char* name, const Json& more) {
     if (more.is_string())
       said[name] = said.value(name, "") + more.get<std::string>();

@@ -144,7 +144,8 @@ void run_one(ServerMetrics& metrics) {
                                 .prompt_tokens = 100,
                                 .reused_tokens = 16,
                                 .output_tokens = 3,
-                                .preemptions = 0};
+                                .preemptions = 0,
+                                .speculation = {}};
   request.on_update(last);
   request.on_update(last);  // nothing comes after the summary; if it did, it would not count
 }
@@ -213,8 +214,11 @@ TEST(ServerMetrics, ChoicesCountAsSequences) {
   update = tokens(3, {0});
   update.events[0].finished = FinishReason::kLength;
   update.events.push_back(ending(7, FinishReason::kStop));  // no such choice
-  update.summary = RequestSummary{
-      .arrived = at(0), .scheduled = at(0.5), .first_token = at(1), .finished = at(3)};
+  update.summary = RequestSummary{.arrived = at(0),
+                                  .scheduled = at(0.5),
+                                  .first_token = at(1),
+                                  .finished = at(3),
+                                  .speculation = {}};
   request.on_update(update);
   const Exposition text(metrics.prometheus_text({}, {}, at(3)));
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 1);
@@ -284,6 +288,7 @@ TEST(ServerMetrics, EngineServerAndLabels) {
                    .schedule_seconds = 0.01,
                    .forward_seconds = 0.2,
                    .sample_seconds = 0.02,
+                   .speculation = {},
                    .predicted_seconds = 0.25},
                   at(0));
   ServerState state;
@@ -398,7 +403,7 @@ TEST(ServerMetrics, StatsAreJson) {
   EXPECT_TRUE(empty["latency_seconds"]["time_to_first_token"]["p50"].is_null());
   run_one(metrics);
   metrics.refused("a\"b");
-  metrics.on_step({.prefill_rows = 50, .sampled_tokens = 20}, at(4));
+  metrics.on_step({.prefill_rows = 50, .sampled_tokens = 20, .speculation = {}}, at(4));
   ServerState state;
   state.ladder.rung = Rung::kSmallPrefill;
   state.open_connections = 2;

@@ -80,7 +80,7 @@ TEST_F(BenchSpeculate, TextsAreThoseOfPlainDecodingWithEveryDrafter) {
   int left_out = -1;
   const auto texts = prompt_texts(
       {{"a", "one two one two one"}, {"b", "abcabcabc"}, {"a", "x y"}}, bench->engine().tokenizer(),
-      nullptr, {.max_tokens = 24, .context = bench->engine().context()}, left_out);
+      nullptr, {.category = "", .max_tokens = 24, .context = bench->engine().context()}, left_out);
   ASSERT_TRUE(texts) << texts.error().message;
   EXPECT_EQ(left_out, 0);
   for (const double temperature : {0.0, 0.8}) {
