@@ -90,11 +90,13 @@ TEST_F(SpeculationLoopTest, ManyThreadsAndTheSameTexts) {
   Mailbox mailbox;
   std::mutex mutex;
   std::map<RequestId, unsigned> asked;
-  EngineLoop loop(
-      load({.max_sequences = 4,
-            .prefix_cache = true,
-            .speculation = {.lookup = true, .recent = true, .fixed_length = 5, .more = {drafter}}}),
-      {});
+  EngineOptions options;
+  options.max_sequences = 4;
+  options.prefix_cache = true;
+  options.speculation.lookup = options.speculation.recent = true;
+  options.speculation.fixed_length = 5;
+  options.speculation.more = {drafter};
+  EngineLoop loop(load(options), {});
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < kThreads; ++t)
     threads.emplace_back([&, t] {
@@ -146,7 +148,10 @@ TEST_F(SpeculationLoopTest, StoodDownNothingIsDrafted) {
   Mailbox mailbox;
   std::vector<std::uint64_t> drafted;
   {
-    EngineLoop loop(load({.speculation = {.fixed_length = 5, .more = {drafter}}}),
+    EngineOptions options;
+    options.speculation.fixed_length = 5;
+    options.speculation.more = {drafter};
+    EngineLoop loop(load(options),
                     {.on_step = [&](const StepReport& step) { of_steps += step.speculation; }});
     for (const bool allowed : {true, false, true}) {
       loop.set_speculation(allowed);
