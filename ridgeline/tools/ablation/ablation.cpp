@@ -71,6 +71,8 @@ class Ablation {
     if (o.prompt_tokens < 16 || o.output_tokens < 2)
       return fail(fmt::format("a prompt of {} tokens and {} of output: expected at least 16 and 2",
                               o.prompt_tokens, o.output_tokens));
+    if (o.streams < 1 || o.streams > o.engine.batch_tokens)
+      return fail(fmt::format("{} streams: expected 1 to {}", o.streams, o.engine.batch_tokens));
     longest_ = o.prompt_tokens + o.output_tokens;
     if (o.context == 0)
       o.context = std::max({longest_, o.text.empty() ? 0 : o.eval_context,

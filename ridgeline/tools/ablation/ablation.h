@@ -79,9 +79,9 @@ struct AblationReport {
   const AblationRow* last() const;
 };
 
-/// Errors: a file that is quantized already; rows that there are not; a context that is too short
-/// for prompt and output, or longer than the model's; a text too short for one window. What only a
-/// row cannot do is its `left_out`.
+/// Errors: a file that is quantized already; rows that there are not; lengths that make no sense or
+/// do not fit the context; a text too short for one window. What only a row cannot do is its
+/// `left_out`.
 Result<AblationReport> run_ablation(const std::string& path, const AblationOptions& options);
 
 /// Everything, for scripts.
