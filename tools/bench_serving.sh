@@ -5,6 +5,8 @@
 #
 #   RIVAL=path/to/llama-server MODEL=model.gguf tools/bench_serving.sh [options of bench serve]
 #
+# OUR_ARGS are more arguments of `ridgeline serve`: "--speculate off", "--draft-model small.gguf".
+#
 # By default: 16 users, prompts of about 100 tokens, outputs of 48, 128 requests, 2 threads, and a
 # rival with 16 slots that repacks weights as ik_llama.cpp does. `RIVAL_ARGS="-np 16 -c 4096"` is for
 # llama.cpp's, which repacks by itself and knows no -rtr.

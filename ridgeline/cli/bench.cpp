@@ -37,8 +37,11 @@ void add_bench(CLI::App& program, Action& action) {
   add_bench_kernels(*command, action);
   add_bench_model(*command, action);
   add_bench_compare(*command, action);
+  add_bench_roofline(*command, action);
   add_bench_serve(*command, action);
   add_bench_speculate(*command, action);
+  add_bench_ablation(*command, action);
+  add_bench_complexity(*command, action);
 }
 
 }  // namespace ridgeline::cli

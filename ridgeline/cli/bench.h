@@ -12,8 +12,11 @@ namespace ridgeline::cli {
 void add_bench_kernels(CLI::App& bench, Action& action);
 void add_bench_model(CLI::App& bench, Action& action);
 void add_bench_compare(CLI::App& bench, Action& action);
+void add_bench_roofline(CLI::App& bench, Action& action);
 void add_bench_serve(CLI::App& bench, Action& action);
 void add_bench_speculate(CLI::App& bench, Action& action);
+void add_bench_ablation(CLI::App& bench, Action& action);
+void add_bench_complexity(CLI::App& bench, Action& action);
 
 /// "f32", "bf16", "int8".
 std::string arithmetic_name(Arithmetic kind);

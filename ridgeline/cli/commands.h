@@ -22,5 +22,6 @@ void add_eval(CLI::App& program, Action& action);
 void add_quantize(CLI::App& program, Action& action);
 void add_pull(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
+void add_doctor(CLI::App& program, Action& action);
 
 }  // namespace ridgeline::cli

@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   ridgeline::cli::add_quantize(program, action);
   ridgeline::cli::add_pull(program, action);
   ridgeline::cli::add_bench(program, action);
+  ridgeline::cli::add_doctor(program, action);
 
   try {
     program.parse(normalized_arguments(argc, argv));

@@ -131,7 +131,7 @@ Status write_text(const std::string& path, std::string_view text) {
 /// PATH.json and PATH.html, whatever of the two PATH ends in.
 Status write_report(const ptq::QuantizeReport& report, std::string path) {
   for (const std::string_view end : {".json", ".html"})
-    if (path.ends_with(end)) path.resize(path.size() - end.size());
+    if (path.ends_with(end)) path.erase(path.rfind(end));
   RIDGELINE_TRY_STATUS(write_text(path + ".json", to_json(report)));
   return write_text(path + ".html", to_html(report));
 }

@@ -97,6 +97,28 @@ Result<std::optional<ChatTemplate>> chat_template_of(const ServeArguments& argum
   return std::optional(std::move(own));
 }
 
+/// "drafts: up to 16 tokens by lookup, recent"; without drafters "drafts: none".
+std::string describe_drafters(const SpeculationStats& speculation, const std::string& rule) {
+  if (!speculation.enabled) return "drafts: none";
+  std::string names;
+  for (const DrafterStats& drafter : speculation.drafters)
+    names += (names.empty() ? "" : ", ") + drafter.name;
+  return fmt::format("drafts: up to {} tokens by {}, {} rule", speculation.max_draft, names, rule);
+}
+
+/// What drafts have been worth, at the server's end.
+std::string describe_drafts(const SpeculationStats& speculation) {
+  const SpeculationCounts& all = speculation.all;
+  std::string shares;
+  for (const DrafterStats& drafter : speculation.drafters)
+    shares += fmt::format("{}{} {} of {}", shares.empty() ? "" : ", ", drafter.name,
+                          drafter.accepted, drafter.drafted);
+  return fmt::format(
+      "drafts: {} of {} tokens accepted ({}), {:.2f} tokens a pass, an estimated {:.2f} times "
+      "plain decoding",
+      all.accepted, all.drafted, shares, all.tokens_per_check(), all.speedup());
+}
+
 Status serve(ServeArguments arguments) {
   SignalWatch signals(arguments.drain_seconds);
   RIDGELINE_TRY(const std::string path, arguments.engine.model_path());
@@ -132,10 +154,14 @@ Status serve(ServeArguments arguments) {
              "of KV cache\n",
              path, context, arguments.max_sequences, mebibytes(memory.weight_bytes),
              mebibytes(memory.kv_bytes));
+  fmt::print(stderr, "{}\n",
+             describe_drafters(server->stats().speculation, arguments.engine.speculation.rule));
   if (const std::string warning = server->warning(); !warning.empty())
     fmt::print(stderr, "ridgeline: warning: {}\n", warning);
   fmt::print(stderr, "listening on {}\n", server->url());
   server->wait();
+  if (const SpeculationStats speculation = server->stats().speculation; speculation.all.checks > 0)
+    fmt::print(stderr, "{}\n", describe_drafts(speculation));
   return {};
 }
 

@@ -256,6 +256,7 @@ EngineStats Engine::stats() const {
   s.kv_bytes = memory.kv_bytes;
   s.weight_bytes = memory.weight_bytes;
   s.workspace_bytes = memory.workspace_bytes;
+  s.draft_bytes = memory.draft_bytes;
   s.prefill_share = prefill_share_;
   const Scheduler::Counters& c = scheduler_->counters();
   s.prefix_query_tokens = c.prefix_query_tokens;

@@ -32,6 +32,8 @@ class GrammarVocabulary;
 
 struct EngineOptions {
   BackendOptions backend{};
+  /// Another maker of backends than create_backend(): what a measurement compares with.
+  std::function<Result<std::unique_ptr<Backend>>(const BackendOptions&)> make_backend{};
   std::int64_t context = 0;  ///< positions of one sequence; 0: what the model was trained for, as
                              ///< far as kv_memory_bytes or half of the free memory go
   DType kv_type = DType::kF16;

@@ -39,13 +39,17 @@ std::int64_t choose_context(const EngineOptions& options, const ModelConfig& con
 
 /// EngineOptions::kv_share in bytes, of which a small model needs less: every sequence at full
 /// length, and as much again for prefixes.
-std::uint64_t share_of_memory(const EngineOptions& options, const ModelFile& file,
-                              std::int64_t context, const KvSizes& sizes) {
+Result<std::uint64_t> share_of_memory(const EngineOptions& options, const ModelFile& file,
+                                      std::int64_t context, const KvSizes& sizes) {
   std::uint64_t weights = 0;
   for (const TensorView& tensor : file.checkpoint().tensors()) {
     weights += tensor.bytes;
     // A byte beside the file's two.
     if (is_int8(options.backend.activations) && takes_int8(tensor)) weights += tensor.bytes / 2;
+  }
+  if (!options.speculation.draft_model.empty()) {
+    RIDGELINE_TRY(const ModelFile draft, ModelFile::open(options.speculation.draft_model));
+    for (const TensorView& tensor : draft.checkpoint().tensors()) weights += tensor.bytes;
   }
   const std::uint64_t available = memory_info().available_bytes;
   const double share =
@@ -112,14 +116,17 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& path, const Engi
     return fail(
         fmt::format("{}: the vocabulary has {} tokens, but 'token_embd.weight' only {} rows", path,
                     engine->tokenizer_->vocab_size(), config.vocab_size));
-  RIDGELINE_TRY(engine->backend_, create_backend(options.backend));
+  RIDGELINE_TRY(engine->backend_, options.make_backend ? options.make_backend(options.backend)
+                                                       : create_backend(options.backend));
 
   KvCacheShape shape = config.kv_shape(options.kv_type);
   RIDGELINE_TRY(engine->kv_sizes_, KvSizes::of(*engine->backend_, shape, options.batch_tokens));
-  if (options.kv_memory_bytes == 0 && options.kv_share > 0)
-    options.kv_memory_bytes = share_of_memory(
-        options, file, options.context > 0 ? options.context : config.context_length,
-        engine->kv_sizes_);
+  if (options.kv_memory_bytes == 0 && options.kv_share > 0) {
+    RIDGELINE_TRY(options.kv_memory_bytes,
+                  share_of_memory(options, file,
+                                  options.context > 0 ? options.context : config.context_length,
+                                  engine->kv_sizes_));
+  }
   engine->context_ = choose_context(options, config, engine->kv_sizes_);
   RIDGELINE_TRY(shape.group_blocks, pool_blocks(options, engine->context_, engine->kv_sizes_));
   engine->batch_tokens_ = std::min(options.batch_tokens,
@@ -202,7 +209,9 @@ void Engine::measure_cost(bool checks) {
     SequenceBlocks blocks(*pools_);
     RIDGELINE_CHECK(blocks.advance(0, position + rows));
     batch_.clear();
-    batch_.tokens.assign(static_cast<std::size_t>(rows), 0);
+    // Different ones, so that a mixture's rows ask for different experts.
+    for (std::int64_t i = 0; i < rows; ++i)
+      batch_.tokens.push_back(static_cast<TokenId>(i * 7919 % config().vocab_size));
     batch_.slices = {{0, static_cast<std::int32_t>(rows), position, blocks.tables()}};
     const std::int64_t wanted = checks && rows <= kFewRows ? std::min(rows, logit_rows_) : 1;
     for (std::int64_t row = rows - wanted; row < rows; ++row)

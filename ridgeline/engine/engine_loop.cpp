@@ -48,6 +48,7 @@ struct EngineLoop::Impl {
   std::int64_t arriving_tokens = 0;  ///< in `arrivals`
   RequestId next_id = 1;
   double share;
+  bool speculation_allowed = true;
   bool draining = false, stopping = false;
   EngineStats published;
 
@@ -126,6 +127,7 @@ EngineStats EngineLoop::stats() const {
   stats.waiting += static_cast<int>(impl_->arrivals.size());
   stats.waiting_tokens += impl_->arriving_tokens;
   stats.prefill_share = impl_->share;
+  stats.speculation.allowed = impl_->speculation_allowed;
   return stats;
 }
 
@@ -137,6 +139,11 @@ void EngineLoop::set_prefill_share(double share) {
 double EngineLoop::prefill_share() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->share;
+}
+
+void EngineLoop::set_speculation(bool allowed) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->speculation_allowed = allowed;
 }
 
 void EngineLoop::drain() {
@@ -190,6 +197,7 @@ bool EngineLoop::Impl::take_inbox() {
     cancelled.clear();
     arriving_tokens = 0;
     engine->set_prefill_share(share);
+    engine->set_speculation(speculation_allowed);
     // Until they are published they are counted here.
     for (const Arrival& a : in) {
       ++published.waiting;

@@ -73,6 +73,9 @@ class EngineLoop {
   /// ladder lowers it.
   void set_prefill_share(double share);
   double prefill_share() const;
+  /// Whether drafts are made, from the next step on, where there are drafters; the degradation
+  /// ladder stands them down.
+  void set_speculation(bool allowed);
 
   /// No new work from here on; what was taken goes on.
   void drain();

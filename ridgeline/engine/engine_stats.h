@@ -14,7 +14,8 @@ struct StepReport {
   std::int64_t sampled_tokens = 0;
   double schedule_seconds = 0, forward_seconds = 0, sample_seconds = 0;
   double draft_seconds = 0;
-  double predicted_seconds = 0;  ///< of the forward pass, by the cost curve; 0: it had no say yet
+  SpeculationCounts speculation;  ///< of this step
+  double predicted_seconds = 0;   ///< of the forward pass, by the cost curve; 0: it had no say yet
 };
 
 /// Where an engine stands. Counters only grow.
@@ -31,6 +32,7 @@ struct EngineStats {
   std::int64_t kv_blocks_cached = 0;         ///< by nobody, but a prefix may still be found there
   double kv_waste = 0;                       ///< of the slots in use, the share that holds no token
   std::uint64_t kv_bytes = 0, weight_bytes = 0, workspace_bytes = 0;
+  std::uint64_t draft_bytes = 0;  ///< MemoryUse::draft_bytes; grows with what is looked into
   double prefill_share = 0;
 
   // Counters.

@@ -171,7 +171,11 @@ void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) 
     if (run.sequence->output->request->embed && run.reaches_end)
       finish_embedding(*run.sequence, events);
   scheduler_->settle(step);
-  if (speculation_) speculation_->learn(step, cost_, report_.forward_seconds);
+  if (speculation_) {
+    const SpeculationCounts before = speculation_->counts();
+    speculation_->learn(step, cost_, report_.forward_seconds);
+    report_.speculation = speculation_->counts().since(before);
+  }
   remove_finished(events);
 }
 

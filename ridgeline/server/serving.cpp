@@ -101,6 +101,7 @@ Result<std::unique_ptr<Serving>> Serving::start(std::unique_ptr<Engine> engine,
   actions.scale_prefill_share = [&parts](double scale) {
     parts.loop->set_prefill_share(parts.prefill_share * scale);
   };
+  actions.allow_speculation = [&parts](bool allowed) { parts.loop->set_speculation(allowed); };
   actions.moved = [&parts](Rung from, Rung to) {
     parts.log.message(fmt::format("degradation: from {} to {}", name(from), name(to)));
   };

@@ -7,7 +7,6 @@
 #include <random>
 
 #include "ridgeline/base/check.h"
-#include "ridgeline/kv/sequence_blocks.h"
 #include "ridgeline/tools/statistics.h"
 
 namespace ridgeline {

@@ -132,6 +132,19 @@ Result<EvalResult> evaluate(Engine& engine, const std::vector<EvalWindow>& windo
   return result_of(nll, windows);
 }
 
+Status score_tokens(Engine& engine, const std::vector<EvalWindow>& windows,
+                    const std::function<void(double fraction)>& progress,
+                    const std::function<Status(TokenId, std::span<const float>)>& visit) {
+  WindowRun run(engine);
+  return score_windows(
+      {&run, 1}, windows, progress,
+      [&](const EvalWindow& window, std::int64_t position, std::int64_t count) -> Status {
+        for (std::int64_t i = 0; i < count; ++i)
+          RIDGELINE_TRY_STATUS(visit(token_after(window, position + i), run.logits(i)));
+        return {};
+      });
+}
+
 Result<ComparedEval> evaluate_against(Engine& base, Engine& model,
                                       const std::vector<EvalWindow>& windows,
                                       const std::function<void(double fraction)>& progress) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <vector>
 
 #include "ridgeline/base/result.h"
@@ -24,6 +25,12 @@ struct EvalResult {
 /// Error: a window longer than the engine's context, or logits that are not numbers.
 Result<EvalResult> evaluate(Engine& engine, const std::vector<EvalWindow>& windows,
                             const std::function<void(double fraction)>& progress);
+
+/// visit(token, logits) for every scored token in order, with the logits that predicted it.
+/// Error: a window longer than the engine's context, or what visit returns.
+Status score_tokens(Engine& engine, const std::vector<EvalWindow>& windows,
+                    const std::function<void(double fraction)>& progress,
+                    const std::function<Status(TokenId, std::span<const float>)>& visit);
 
 /// A model and what it was made from, on the same text.
 struct ComparedEval {

@@ -23,14 +23,14 @@ double read_bytes(const TensorView& tensor, const WeightKernel& kernel, int pane
          static_cast<double>(kernel.read_bytes(tensor.cols()));
 }
 
-/// One expert's matrix, or all of a layer's.
-bool is_expert(std::string_view name) {
+}  // namespace
+
+bool is_expert_tensor(std::string_view name) {
   if (name.ends_with("_exps.weight")) return true;
   const std::size_t number = name.find_first_of("0123456789", name.find(".ffn_"));
   return name.find(".ffn_") != name.npos && number != name.npos && name[number - 1] == '.';
 }
 
-/// Does a row without logits skip this tensor?
 bool only_for_logits(std::string_view name, std::string_view last_layer) {
   if (name == kEmbedding || name == kHead) return true;  // tied or not, as the head
   if (!name.starts_with(last_layer)) return false;
@@ -38,12 +38,7 @@ bool only_for_logits(std::string_view name, std::string_view last_layer) {
   return name.starts_with("attn_output") || name.starts_with("ffn_");
 }
 
-/// What n rows from position `first` on see: pairs of a row and a position, and positions
-/// that at least one of them sees.
-struct Seen {
-  double pairs, positions;
-};
-Seen seen(double first, double n, double window) {
+Seen positions_seen(double first, double n, double window) {
   if (window == 0 || first + n <= window) return {n * (first + (n + 1) / 2), first + n};
   const double growing = std::max(0.0, window - first);  // rows before the window is full
   return {growing * (first + (growing + 1) / 2) + (n - growing) * window,
@@ -58,8 +53,6 @@ std::vector<ModelCost::Sight> sights_of(const ModelConfig& config) {
     sights.push_back({window, static_cast<double>(count) / config.layers});
   return sights;
 }
-
-}  // namespace
 
 ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
                      const KernelTable& kernels, ActivationPrecision activations, double kv_bytes) {
@@ -80,7 +73,7 @@ ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tens
     const WeightKernel* kernel = find_weight_kernel(kernels, tensor.dtype, treatment(tensor));
     RIDGELINE_CHECK(kernel != nullptr);  // the model was loaded
     const bool skipped = only_for_logits(tensor.name, last_layer);
-    if (is_expert(tensor.name)) {
+    if (is_expert_tensor(tensor.name)) {
       Cost& experts = skipped ? cost.logit_experts : cost.experts;
       experts.ops_of(arithmetic_of(kernel->activation)) +=
           2.0 * static_cast<double>(tensor.elements()) * cost.chosen_share;
@@ -103,7 +96,7 @@ Cost ModelCost::of(const Pass& pass) const {
     logit_rows += part.logits ? 1 : 0;
     positions += n;  // written
     for (const Sight& sight : sights) {
-      const Seen part_seen = seen(first, n, static_cast<double>(sight.window));
+      const Seen part_seen = positions_seen(first, n, static_cast<double>(sight.window));
       pairs += sight.share * part_seen.pairs;
       positions += sight.share * part_seen.positions;
     }

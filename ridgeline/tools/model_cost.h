@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ridgeline/kernels/kernel_table.h"
@@ -46,5 +47,20 @@ struct ModelCost {
 /// `tensors` are the file's; `kv_bytes` is what a position takes in the cache.
 ModelCost model_cost(const ModelConfig& config, std::span<const TensorView> tensors,
                      const KernelTable& kernels, ActivationPrecision activations, double kv_bytes);
+
+// What the above and predict_speed.h both count by.
+
+/// One expert's matrix, or all of a layer's.
+bool is_expert_tensor(std::string_view name);
+/// Does a row without logits skip this tensor? `last_layer`: "blk.15.".
+bool only_for_logits(std::string_view name, std::string_view last_layer);
+/// Layers by how far they see.
+std::vector<ModelCost::Sight> sights_of(const ModelConfig& config);
+/// What n rows from position `first` on see: pairs of a row and a position, and positions
+/// that at least one of them sees.
+struct Seen {
+  double pairs, positions;
+};
+Seen positions_seen(double first, double n, double window);
 
 }  // namespace ridgeline

@@ -128,7 +128,10 @@ TEST_F(SpeculationTest, RequestsAreCounted) {
   test::write_random_model(path_, {.dtype = DType::kQ8_0});
   auto plain = load({});
   auto drafter = std::make_shared<test::PlantedDrafter>(1.0);
-  auto engine = load({.speculation = {.fixed_length = 5, .more = {drafter}}});
+  EngineOptions drafts;
+  drafts.speculation.fixed_length = 5;
+  drafts.speculation.more = {drafter};
+  auto engine = load(drafts);
   Request r = request(1, 0, 24);
   drafter->teach(r.prompt, 1, 0, text(*plain, r));
   const auto counts = [&] {
@@ -285,11 +288,11 @@ TEST_F(SpeculationTest, RejectionKeepsTheDistributionOfTexts) {
   auto drafter = std::make_shared<VagueDrafter>();
   drafter->allowed = allowed;
   const std::vector<double> plain = sample({});
-  const std::vector<double> checked = sample({.speculation = {
-                                                  .rule = AcceptanceRule::kRejection,
-                                                  .fixed_length = 3,
-                                                  .more = {drafter},
-                                              }});
+  EngineOptions drafts;
+  drafts.speculation.rule = AcceptanceRule::kRejection;
+  drafts.speculation.fixed_length = 3;
+  drafts.speculation.more = {drafter};
+  const std::vector<double> checked = sample(drafts);
   // Of two samples: each against the mean of both, at half of the deviation.
   std::vector<double> mean(64);
   for (std::size_t i = 0; i < 64; ++i) mean[i] = (plain[i] + checked[i]) / 2;

@@ -128,6 +128,29 @@ TEST(OpenAiChatAnswer, OneCallWhereTheyMayNotBeParallel) {
   EXPECT_EQ(answer["choices"][0]["finish_reason"], "tool_calls");
 }
 
+TEST(OpenAiChatAnswer, DraftsAreInTheUsageOnceTheRequestHasEnded) {
+  const Fixture f;
+  GrammarCache grammars(4);
+  auto events = f.events("Hey");
+  events.back().summary.emplace().speculation = {
+      .checks = 2, .tokens = 3, .drafted = 5, .accepted = 1, .seconds = 0.5, .plain_seconds = 0.75};
+  const auto chunks = sse(run(
+      *chat(
+          f,
+          R"("stream": true, "stream_options": {"include_usage": true, "continuous_usage_stats": true})",
+          grammars),
+      {events}));
+  EXPECT_FALSE(chunks[1]["usage"].contains("speculation"));
+  EXPECT_FALSE(
+      chunks[1]["usage"]["completion_tokens_details"].contains("accepted_prediction_tokens"));
+  const Json& usage = chunks.back()["usage"];
+  EXPECT_EQ(usage["speculation"],
+            Json::parse(R"({"passes": 2, "tokens": 3, "drafted_tokens": 5, "accepted_tokens": 1,
+                            "estimated_speedup": 1.5})"));
+  EXPECT_EQ(usage["completion_tokens_details"]["accepted_prediction_tokens"], 1);
+  EXPECT_EQ(usage["completion_tokens_details"]["rejected_prediction_tokens"], 4);
+}
+
 TEST(OpenAiChatAnswer, ReasoningHasAFieldOfItsOwn) {
   const Fixture f;
   GrammarCache grammars(4);

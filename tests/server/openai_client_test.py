@@ -359,11 +359,23 @@ class Chat(ClientTest):
     def test_penalties(self):
         self.chat(presence_penalty=1.5, frequency_penalty=-0.5, logit_bias={"5": 2}, user="me", seed=-3)
 
+    def test_prediction(self):
+        whole = self.chat(temperature=0, max_tokens=40, extra_body={"speculate": False})
+        text = whole.choices[0].message.content
+        answer = self.chat(temperature=0, max_tokens=40, prediction={"type": "content", "content": text})
+        SCHEMAS.check(answer.model_dump(mode="json", exclude_unset=True), "CreateChatCompletionResponse")
+        self.assertEqual(answer.choices[0].message.content, text)
+        details = answer.usage.completion_tokens_details
+        self.assertGreaterEqual(details.accepted_prediction_tokens, 0)
+        self.assertGreaterEqual(details.rejected_prediction_tokens, 0)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(prediction={"type": "content", "content": 7})
+        self.assertEqual(caught.exception.param, "prediction.content")
+
     def test_refused(self):
         for name, value in {
             "audio": {"voice": "alloy", "format": "wav"}, "modalities": ["text", "audio"],
-            "prediction": {"type": "content", "content": "x"}, "functions": [{"name": "f"}],
-            "web_search_options": {}, "top_logprobs": 2, "store": True,
+            "functions": [{"name": "f"}], "web_search_options": {}, "top_logprobs": 2, "store": True,
         }.items():
             with self.assertRaises(openai.BadRequestError) as caught:
                 self.chat(**{name: value})

@@ -102,6 +102,64 @@ TEST(OpenAiRequests, WrongValuesNameTheirField) {
   }
 }
 
+TEST(OpenAiRequests, Predictions) {
+  const Fixture f;
+  const auto tokens_of = [&](const std::string& prediction) {
+    const auto request = read_chat_request(with(kChat, R"("prediction": )" + prediction), f.served);
+    EXPECT_TRUE(request) << request.error().message;
+    return request->engine.prediction;
+  };
+  const auto plain = [&](const std::string& text) {
+    Tokenizer::EncodeOptions options;
+    options.add_bos = options.add_eos = false;
+    return f.tokenizer->encode(text, options);
+  };
+  EXPECT_EQ(tokens_of(R"({"type": "content", "content": "a b"})"), plain("a b"));
+  EXPECT_EQ(
+      tokens_of(
+          R"({"type": "content", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]})"),
+      plain("a b"));
+  // Text, whatever it looks like.
+  EXPECT_EQ(tokens_of(R"({"type": "content", "content": "<|end|>"})"), plain("<|end|>"));
+  EXPECT_TRUE(tokens_of(R"({"type": "content", "content": ""})").empty());
+  EXPECT_TRUE(tokens_of("null").empty());
+  // The other two endpoints know it as well.
+  const std::string one = R"("prediction": {"type": "content", "content": "ab"})";
+  EXPECT_EQ(read_completion_request(with(kCompletion, one), f.served)->engine.prediction,
+            plain("ab"));
+  EXPECT_EQ(read_responses_request(with(kResponse, one), f.served)->chat.engine.prediction,
+            plain("ab"));
+
+  const std::string longer(1001, 'x');
+  const std::pair<std::string, const char*> kWrong[] = {
+      {R"("text")", "prediction"},
+      {R"({"content": "a"})", "prediction.type"},
+      {R"({"type": "tokens", "content": "a"})", "prediction.type"},
+      {R"({"type": 3, "content": "a"})", "prediction.type"},
+      {R"({"type": "content"})", "prediction.content"},
+      {R"({"type": "content", "content": 7})", "prediction.content"},
+      {R"({"type": "content", "content": [7]})", "prediction.content[0]"},
+      {R"({"type": "content", "content": [{"type": "image_url"}]})", "prediction.content[0].type"},
+      {R"({"type": "content", "content": [{"type": "text"}]})", "prediction.content[0].text"},
+      {R"({"type": "content", "content": ")" + longer + "\"}", "prediction.content"},
+  };
+  for (const auto& [value, param] : kWrong)
+    EXPECT_EQ(param_of(read_chat_request(with(kChat, R"("prediction": )" + value), f.served)),
+              param)
+        << value;
+}
+
+TEST(OpenAiRequests, WhetherToSpeculate) {
+  const Fixture f;
+  EXPECT_TRUE(read_chat_request(with(kChat, ""), f.served)->engine.speculate);
+  EXPECT_TRUE(read_chat_request(with(kChat, R"("speculate": null)"), f.served)->engine.speculate);
+  EXPECT_FALSE(read_chat_request(with(kChat, R"("speculate": false)"), f.served)->engine.speculate);
+  EXPECT_FALSE(read_completion_request(with(kCompletion, R"("speculate": false)"), f.served)
+                   ->engine.speculate);
+  EXPECT_EQ(param_of(read_chat_request(with(kChat, R"("speculate": "no")"), f.served)),
+            "speculate");
+}
+
 TEST(OpenAiRequests, ChatRefusesByName) {
   const Fixture f;
   const std::pair<const char*, const char*> kWrong[] = {
@@ -119,7 +177,6 @@ TEST(OpenAiRequests, ChatRefusesByName) {
        "messages[0].tool_calls[0].function.arguments"},
       {R"("audio": {})", "audio"},
       {R"("modalities": ["text", "audio"])", "modalities"},
-      {R"("prediction": {"type": "content"})", "prediction"},
       {R"("functions": [{}])", "functions"},
       {R"("web_search_options": {})", "web_search_options"},
       {R"("store": true)", "store"},

@@ -203,6 +203,10 @@ class PageTest(unittest.TestCase):
         self.assertRegex(page.text("#latency"), r"First token\s*[\d.]+ m?s")
         self.assertRegex(page.text("#memory"), r"[\d.]+ [MG]iB")
         self.assertEqual(page.text("#rung"), "normal")
+        page.wait("/tokens per pass; about [\\d.]+ × plain.*lookup.*recent/"
+                  ".test(document.querySelector('#speculation-note').textContent)")
+        self.assertFalse(page.js("document.querySelector('#speculation').hidden"))
+        self.assertRegex(page.text("#memory-note"), r"drafters [\d.]+ [KM]iB")
         page.click("#stop")
         page.wait("/^0 of/.test(document.querySelector('#running').textContent)")
         # Nothing is asked for a panel that nobody sees.

@@ -59,6 +59,17 @@ TEST(RequestLog, JsonLine) {
   EXPECT_EQ(line["status"], 200);
   EXPECT_EQ(line["first_token_seconds"], 0.25);
   EXPECT_FALSE(line.contains("error"));
+  EXPECT_FALSE(line.contains("passes"));
+  RequestRecord drafted = some_record();
+  drafted.speculation = SpeculationCounts{.checks = 20,
+                                          .tokens = 47,
+                                          .drafted = 40,
+                                          .accepted = 27,
+                                          .seconds = 0.5,
+                                          .plain_seconds = 0.75};
+  EXPECT_THAT(format_request(drafted, LogFormat::kText, kTime),
+              HasSubstr("preemptions=0 passes=20 drafted_tokens=40 accepted_tokens=27 "
+                        "estimated_speedup=1.5"));
   RequestRecord refused;
   refused.id = "x";
   refused.status = 429;

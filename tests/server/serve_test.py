@@ -73,6 +73,14 @@ class Serve(unittest.TestCase):
         rest = answer.read()
         self.assertIn(b"[DONE]", rest)
         self.assertEqual(server.process.wait(30), 0)
+        self.assertIn("drafts: up to 16 tokens by lookup, recent, exact rule\n", server.text())
+        self.assertRegex(server.text(), r"drafts: \d+ of \d+ tokens accepted .* a pass, an estimated")
+
+    def test_without_drafters(self):
+        server = self.serve("--speculate", "off")
+        self.assertIn("drafts: none\n", server.text())
+        usage = json.load(server.post({"prompt": "Once", "max_tokens": 4}))["usage"]
+        self.assertNotIn("speculation", usage)
 
     def test_a_second_sigterm_stops_at_once(self):
         server = self.serve("-c", "30000")

@@ -144,7 +144,8 @@ void run_one(ServerMetrics& metrics) {
                                 .prompt_tokens = 100,
                                 .reused_tokens = 16,
                                 .output_tokens = 3,
-                                .preemptions = 0};
+                                .preemptions = 0,
+                                .speculation = {}};
   request.on_update(last);
   request.on_update(last);  // nothing comes after the summary; if it did, it would not count
 }
@@ -213,8 +214,11 @@ TEST(ServerMetrics, ChoicesCountAsSequences) {
   update = tokens(3, {0});
   update.events[0].finished = FinishReason::kLength;
   update.events.push_back(ending(7, FinishReason::kStop));  // no such choice
-  update.summary = RequestSummary{
-      .arrived = at(0), .scheduled = at(0.5), .first_token = at(1), .finished = at(3)};
+  update.summary = RequestSummary{.arrived = at(0),
+                                  .scheduled = at(0.5),
+                                  .first_token = at(1),
+                                  .finished = at(3),
+                                  .speculation = {}};
   request.on_update(update);
   const Exposition text(metrics.prometheus_text({}, {}, at(3)));
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 1);
@@ -267,8 +271,7 @@ TEST(ServerMetrics, HowRequestsEndDecidesWhatTheyTell) {
   EXPECT_EQ(text.value("ridgeline:time_to_first_token_seconds_count"), 0);
   EXPECT_TRUE(std::isnan(
       text.value("ridgeline:time_to_first_token_last_minute_seconds", "percentile=\"50\"")));
-  ServerMetrics::Request nobody;
-  nobody.on_update(tokens(1, {0}));
+  ServerMetrics::Request().on_update(tokens(1, {0}));
 }
 
 TEST(ServerMetrics, EngineServerAndLabels) {
@@ -285,6 +288,7 @@ TEST(ServerMetrics, EngineServerAndLabels) {
                    .schedule_seconds = 0.01,
                    .forward_seconds = 0.2,
                    .sample_seconds = 0.02,
+                   .speculation = {},
                    .predicted_seconds = 0.25},
                   at(0));
   ServerState state;
@@ -318,6 +322,74 @@ TEST(ServerMetrics, EngineServerAndLabels) {
   EXPECT_EQ(text.value("process_resident_memory_bytes"), 12345);
 }
 
+SpeculationStats some_drafts() {
+  SpeculationStats s;
+  s.enabled = true;
+  s.max_draft = 3;
+  s.all = {.checks = 100,
+           .tokens = 180,
+           .drafted = 150,
+           .accepted = 90,
+           .seconds = 2,
+           .plain_seconds = 3};
+  s.drafters = {{"lookup", 120, 80, 0.25, 1000}, {"model", 30, 10, 0.5, 2000}};
+  s.drafted_at = {70, 50, 30};
+  s.accepted_at = {50, 30, 10};
+  return s;
+}
+
+TEST(ServerMetrics, Drafts) {
+  ServerMetrics metrics("m");
+  EngineStats engine = some_stats();
+  EXPECT_TRUE(std::isnan(Exposition(metrics.prometheus_text(engine, {}, at(1)))
+                             .value("ridgeline:spec_decode_speedup")));
+  engine.speculation = some_drafts();
+  engine.draft_bytes = 3000;
+  engine.draft_seconds = 0.75;
+  metrics.on_step(
+      {.sampled_tokens = 9, .draft_seconds = 0.25, .speculation = engine.speculation.all}, at(0));
+  const Exposition text(metrics.prometheus_text(engine, {}, at(1)));
+  const auto value = [&](const char* name, const std::string& label = "") {
+    return text.value(std::string("ridgeline:") + name, label);
+  };
+  EXPECT_EQ(value("spec_decode_num_drafts_total"), 70);
+  EXPECT_EQ(value("spec_decode_num_draft_tokens_total"), 150);
+  EXPECT_EQ(value("spec_decode_num_accepted_tokens_total"), 90);
+  EXPECT_EQ(value("spec_decode_num_accepted_tokens_per_pos_total", "position=\"1\""), 30);
+  EXPECT_EQ(value("spec_decode_num_draft_tokens_per_pos_total", "position=\"2\""), 30);
+  EXPECT_EQ(value("spec_decode_passes_total"), 100);
+  EXPECT_EQ(value("spec_decode_pass_tokens_total"), 180);
+  EXPECT_EQ(value("spec_decode_seconds_total"), 2);
+  EXPECT_EQ(value("spec_decode_plain_seconds_total"), 3);
+  EXPECT_DOUBLE_EQ(value("spec_decode_speedup"), 1.5);
+  EXPECT_EQ(value("spec_decode_active"), 1);
+  EXPECT_EQ(value("drafter_draft_tokens_total", "model\""), 30);
+  EXPECT_EQ(value("drafter_accepted_tokens_total", "lookup"), 80);
+  EXPECT_EQ(value("drafter_seconds_total", "lookup"), 0.25);
+  EXPECT_EQ(value("drafter_memory_bytes", "lookup"), 1000);
+  EXPECT_EQ(value("memory_bytes", "drafters"), 3000);
+  EXPECT_EQ(value("engine_seconds_total", "draft"), 0.75);
+  EXPECT_EQ(value("step_seconds_sum"), 0.25);
+
+  const Json stats = Json::parse(metrics.stats_json(engine, {}, at(1)));
+  const Json& shown = stats["speculation"];
+  EXPECT_EQ(shown["enabled"], true);
+  EXPECT_EQ(shown["accepted"], 90);
+  EXPECT_EQ(shown["recent"]["acceptance"], 0.6);
+  EXPECT_EQ(shown["recent"]["tokens_per_pass"], 1.8);
+  EXPECT_EQ(shown["drafters"][1]["name"], "model");
+  EXPECT_EQ(shown["accepted_at"], Json({50, 30, 10}));
+  EXPECT_EQ(stats["memory"]["draft_bytes"], 3000);
+  // Who has stood them down is seen at once, what was long ago is not.
+  engine.speculation.allowed = false;
+  EXPECT_EQ(
+      Exposition(metrics.prometheus_text(engine, {}, at(1))).value("ridgeline:spec_decode_active"),
+      0);
+  EXPECT_TRUE(
+      Json::parse(metrics.stats_json(engine, {}, at(60)))["speculation"]["recent"]["speedup"]
+          .is_null());
+}
+
 TEST(ServerMetrics, LabelsAreBounded) {
   ServerMetrics metrics("m");
   for (int i = 0; i < 1000; ++i) metrics.refused("reason" + std::to_string(i));
@@ -331,7 +403,7 @@ TEST(ServerMetrics, StatsAreJson) {
   EXPECT_TRUE(empty["latency_seconds"]["time_to_first_token"]["p50"].is_null());
   run_one(metrics);
   metrics.refused("a\"b");
-  metrics.on_step({.prefill_rows = 50, .sampled_tokens = 20}, at(4));
+  metrics.on_step({.prefill_rows = 50, .sampled_tokens = 20, .speculation = {}}, at(4));
   ServerState state;
   state.ladder.rung = Rung::kSmallPrefill;
   state.open_connections = 2;
@@ -358,7 +430,11 @@ TEST(ServerMetrics, ReadWhileTheEngineRuns) {
   std::thread engine([&] {
     for (int i = 0; i < 200; ++i) {
       run_one(metrics);
-      metrics.on_step({.prefill_rows = 1, .sampled_tokens = 1, .predicted_seconds = 0.1}, at(4));
+      metrics.on_step({.prefill_rows = 1,
+                       .sampled_tokens = 1,
+                       .speculation = some_drafts().all,
+                       .predicted_seconds = 0.1},
+                      at(4));
     }
     done = true;
   });
@@ -398,7 +474,9 @@ TEST(Dashboard, ShowsOnlyMetricsThatExist) {
   ServerMetrics metrics("m");
   metrics.refused("queue_full");
   metrics.http_response("/metrics", 200);
-  const Exposition text(metrics.prometheus_text({}, {}, at(0)));
+  EngineStats engine;
+  engine.speculation = some_drafts();
+  const Exposition text(metrics.prometheus_text(engine, {}, at(0)));
   std::set<std::string> used;
   const std::regex name(R"((ridgeline:|process_)[a-zA-Z0-9_]+)");
   for (const std::string& expression : expressions) {

@@ -39,6 +39,7 @@ Speculation::Speculation(const SpeculationOptions& options, const Tokenizer& tok
       drafters_(std::move(drafters)),
       control_(static_cast<int>(drafters_.size())) {
   stats_.enabled = true;
+  stats_.max_draft = options_.max_draft;
   for (const auto& drafter : drafters_) stats_.drafters.push_back({std::string(drafter->name())});
 }
 
@@ -81,6 +82,13 @@ void Speculation::plan(std::span<const std::unique_ptr<Sequence>> running, const
   choose(step);
 }
 
+/// What the drafter has to compute before it can draft for the sequence.
+double Speculation::backlog_seconds(const Drafter& drafter, const Sequence& sequence) const {
+  DraftRequest next = request_for(sequence);
+  next.most = 1;
+  return std::max(0.0, drafter.seconds(std::span(&next, 1)) - drafter.seconds_per_token(1));
+}
+
 /// How many tokens each sequence asks of the drafter.
 std::vector<int> Speculation::lengths_to_ask(std::size_t drafter, const Step& step) {
   std::vector<int> lengths;
@@ -92,12 +100,9 @@ std::vector<int> Speculation::lengths_to_ask(std::size_t drafter, const Step& st
   } else if (seconds_each > 0) {
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       const Sequence& s = *decoding_[i];
-      DraftRequest next = request_for(s);
-      next.most = 1;
       candidates_[i].generated = s.output_tokens();
       candidates_[i].left = s.max_total_tokens - s.total_tokens();
-      candidates_[i].backlog_seconds =
-          std::max(0.0, d.seconds(std::span(&next, 1)) - d.seconds_per_token(1));
+      candidates_[i].backlog_seconds = backlog_seconds(d, s);
     }
     lengths =
         control_.ask(static_cast<int>(drafter), candidates_, *step.cost, beside_, seconds_each);
@@ -126,6 +131,11 @@ void Speculation::run_drafter(std::size_t drafter, const Step& step) {
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     SequenceDrafts& drafts = *decoding_[i]->output->drafts;
     Draft& draft = drafts.proposals[drafter];
+    // One that was asked, took its time and had nothing to say is no better than one that erred.
+    const Drafter& d = *drafters_[drafter];
+    if (lengths[i] > 0 && draft.tokens.empty() && d.seconds_per_token(1) > 0 &&
+        backlog_seconds(d, *decoding_[i]) == 0)
+      control_.learn(drafts.history, static_cast<int>(drafter), 0, false);
     trim(draft, *decoding_[i]);
     candidates_[i].drafts.push_back(&draft);
     SequenceDrafts::Shadow& shadow = drafts.shadows[drafter];

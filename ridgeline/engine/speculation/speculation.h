@@ -49,11 +49,14 @@ class Speculation {
   void set_fixed_length(std::optional<int> length) { options_.fixed_length = length; }
   void set_rule(AcceptanceRule rule) { options_.rule = rule; }
   SpeculationStats stats() const;
+  /// The same without its parts.
+  const SpeculationCounts& counts() const { return stats_.all; }
   /// Of the last plan().
   double draft_seconds() const { return draft_seconds_; }
   std::uint64_t bytes() const;
 
  private:
+  double backlog_seconds(const Drafter& drafter, const Sequence& sequence) const;
   std::vector<int> lengths_to_ask(std::size_t drafter, const Step& step);
   void run_drafter(std::size_t drafter, const Step& step);
   void trim(Draft& draft, const Sequence& sequence) const;

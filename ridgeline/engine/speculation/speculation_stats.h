@@ -36,6 +36,12 @@ struct SpeculationCounts {
     plain_seconds += other.plain_seconds;
     return *this;
   }
+  /// What came since `earlier`.
+  SpeculationCounts since(const SpeculationCounts& earlier) const {
+    return {checks - earlier.checks,   tokens - earlier.tokens,
+            drafted - earlier.drafted, accepted - earlier.accepted,
+            seconds - earlier.seconds, plain_seconds - earlier.plain_seconds};
+  }
 };
 
 struct DrafterStats {
@@ -48,10 +54,13 @@ struct DrafterStats {
 struct SpeculationStats {
   bool enabled = false;  ///< there are drafters
   bool allowed = true;   ///< and nobody has stood them down
+  int max_draft = 0;     ///< SpeculationOptions::max_draft
   SpeculationCounts all;
   std::vector<DrafterStats> drafters;
   /// By place in the draft, from 0 on: checked there, and accepted.
   std::array<std::uint64_t, kMaxDraft> drafted_at{}, accepted_at{};
+
+  std::uint64_t drafts() const { return drafted_at[0]; }  ///< checks of at least one token
 };
 
 }  // namespace ridgeline

@@ -113,6 +113,7 @@ void write_engine_details(const ServerMetrics::Impl& metrics, const EngineStats&
   text.sample(engine.schedule_seconds, PrometheusText::label("phase", "schedule"));
   text.sample(engine.forward_seconds, PrometheusText::label("phase", "forward"));
   text.sample(engine.sample_seconds, PrometheusText::label("phase", "sample"));
+  text.sample(engine.draft_seconds, PrometheusText::label("phase", "draft"));
   text.histogram("ridgeline:step_seconds", "Time of a step.", metrics.step_seconds);
   text.histogram("ridgeline:step_time_ratio",
                  "Forward passes: measured time by what the cost curve predicted.",
@@ -124,6 +125,65 @@ void write_engine_details(const ServerMetrics::Impl& metrics, const EngineStats&
                metrics.predicted_steps_seconds.load(std::memory_order_relaxed));
   text.gauge("ridgeline:prefill_share", "Share of a step that prompts get while others generate.",
              engine.prefill_share);
+}
+
+/// vLLM's families first; a draft is what one sequence checks in one pass.
+void write_speculation(const ServerMetrics::Impl& metrics, const SpeculationStats& speculation,
+                       Clock::time_point now, PrometheusText& text) {
+  const SpeculationCounts& all = speculation.all;
+  text.counter("ridgeline:spec_decode_num_drafts_total", "Drafts that were checked.",
+               speculation.drafts());
+  text.counter("ridgeline:spec_decode_num_draft_tokens_total", "Drafted tokens that were checked.",
+               all.drafted);
+  text.counter("ridgeline:spec_decode_num_accepted_tokens_total",
+               "Drafted tokens that became part of a text.", all.accepted);
+  const auto by_position = [&](std::string_view name, std::string_view help, const auto& counts) {
+    text.family(name, "counter", help);
+    for (int i = 0; i < speculation.max_draft; ++i)
+      text.sample(counts[static_cast<std::size_t>(i)],
+                  PrometheusText::label("position", std::to_string(i)));
+  };
+  by_position("ridgeline:spec_decode_num_accepted_tokens_per_pos_total",
+              "Accepted tokens by their place in the draft.", speculation.accepted_at);
+  by_position("ridgeline:spec_decode_num_draft_tokens_per_pos_total",
+              "Drafted tokens that were checked, by their place in the draft.",
+              speculation.drafted_at);
+
+  text.counter("ridgeline:spec_decode_passes_total",
+               "Forward passes of one generating sequence that could check a draft, whether one "
+               "was checked or not.",
+               all.checks);
+  text.counter("ridgeline:spec_decode_pass_tokens_total", "Tokens that those passes gave.",
+               all.tokens);
+  text.counter("ridgeline:spec_decode_seconds_total", "Time of the steps with such passes.",
+               all.seconds);
+  text.counter("ridgeline:spec_decode_plain_seconds_total",
+               "Time that the same tokens would have taken without drafts, estimated.",
+               all.plain_seconds);
+  text.gauge("ridgeline:spec_decode_speedup",
+             "Estimated time without drafts by the time taken, of the last ten seconds; NaN: "
+             "nothing was generated.",
+             metrics.recent_speculation.ratios(now).speedup.value_or(
+                 std::numeric_limits<double>::quiet_NaN()));
+  text.gauge("ridgeline:spec_decode_active",
+             "1: drafts are made where that pays; 0: there are no drafters, or the degradation "
+             "ladder has stood them down.",
+             std::int64_t{speculation.enabled && speculation.allowed});
+
+  const auto by_drafter = [&](std::string_view name, std::string_view type, std::string_view help,
+                              auto DrafterStats::*value) {
+    text.family(name, type, help);
+    for (const DrafterStats& drafter : speculation.drafters)
+      text.sample(drafter.*value, PrometheusText::label("drafter", drafter.name));
+  };
+  by_drafter("ridgeline:drafter_draft_tokens_total", "counter",
+             "Drafted tokens that were checked, by who drafted them.", &DrafterStats::drafted);
+  by_drafter("ridgeline:drafter_accepted_tokens_total", "counter",
+             "Those of them that became part of a text.", &DrafterStats::accepted);
+  by_drafter("ridgeline:drafter_seconds_total", "counter", "Time spent on drafting.",
+             &DrafterStats::seconds);
+  by_drafter("ridgeline:drafter_memory_bytes", "gauge", "Memory of a drafter.",
+             &DrafterStats::bytes);
 }
 
 void write_server(ServerMetrics::Impl& metrics, const ServerState& state, PrometheusText& text) {
@@ -166,10 +226,11 @@ void write_memory(const EngineStats& engine, const ServerState& state, Prometheu
              state.resident_bytes);
   text.gauge("ridgeline:memory_limit_bytes",
              "--memory-limit, or what the cgroup or the machine allows.", state.memory_limit_bytes);
-  text.family("ridgeline:memory_bytes", "gauge", "Memory that the engine took at its start.");
+  text.family("ridgeline:memory_bytes", "gauge", "Memory of the engine, by what it is for.");
   text.sample(engine.weight_bytes, PrometheusText::label("part", "weights"));
   text.sample(engine.kv_bytes, PrometheusText::label("part", "kv_cache"));
   text.sample(engine.workspace_bytes, PrometheusText::label("part", "workspace"));
+  text.sample(engine.draft_bytes, PrometheusText::label("part", "drafters"));
 }
 
 /// What Prometheus' own clients say of a process, without our labels.
@@ -199,6 +260,7 @@ std::string ServerMetrics::prometheus_text(const EngineStats& engine, const Serv
   write_requests(*impl_, text);
   write_recent(*impl_, now, text);
   write_engine_details(*impl_, engine, text);
+  write_speculation(*impl_, engine.speculation, now, text);
   write_server(*impl_, state, text);
   write_memory(engine, state, text);
   return text.take() + process_text(*impl_, state);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,6 +44,20 @@ inline constexpr std::array kStepErrorBounds = {0.5,  0.7, 0.8, 0.9, 0.95, 1.0,
 
 inline constexpr std::size_t kFinishReasons = 5;
 
+/// SpeculationCounts of the last ten seconds.
+class RecentSpeculation {
+ public:
+  void add(const SpeculationCounts& step, Clock::time_point now);
+  /// Absent: there was nothing to tell it from.
+  struct Ratios {
+    std::optional<double> acceptance, tokens_per_pass, speedup;
+  };
+  Ratios ratios(Clock::time_point now) const;
+
+ private:
+  RollingRate passes_, tokens_, drafted_, accepted_, seconds_, plain_seconds_;
+};
+
 /// What has been counted since the start.
 struct ServerMetrics::Impl {
   explicit Impl(std::string model) : model_name(std::move(model)) {}
@@ -70,6 +85,7 @@ struct ServerMetrics::Impl {
 
   RollingPercentiles recent_first_token, recent_token_gap, recent_e2e;
   RollingRate recent_output, recent_prompt;
+  RecentSpeculation recent_speculation;
 
   std::array<std::atomic<std::uint64_t>, kFinishReasons> finished{};
 

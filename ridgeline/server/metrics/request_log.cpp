@@ -115,6 +115,12 @@ std::string format_request(const RequestRecord& record, LogFormat format, double
   line.field("tokens_per_second", record.tokens_per_second);
   line.field_if_any("finish_reason", record.finish_reason);
   line.field("preemptions", std::int64_t{record.preemptions});
+  if (const auto& drafts = record.speculation) {
+    line.field("passes", static_cast<std::int64_t>(drafts->checks));
+    line.field("drafted_tokens", static_cast<std::int64_t>(drafts->drafted));
+    line.field("accepted_tokens", static_cast<std::int64_t>(drafts->accepted));
+    line.field("estimated_speedup", drafts->speedup());
+  }
   line.field_if_any("error", record.error);
   return line.take();
 }

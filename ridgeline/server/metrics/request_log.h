@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "ridgeline/engine/speculation/speculation_stats.h"
+
 namespace ridgeline {
 
 enum class LogFormat { kText, kJson };
@@ -24,6 +26,7 @@ struct RequestRecord {
   std::optional<double> tokens_per_second;  ///< of output, after the first token
   std::string_view finish_reason;           ///< "stop", "length", "cancelled", ...; may be empty
   int preemptions = 0;
+  std::optional<SpeculationCounts> speculation;  ///< absent: no drafts could have been checked
   std::string_view error;  ///< why it failed, in the server's own words; may be empty
 };
 

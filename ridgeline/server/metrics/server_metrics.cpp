@@ -35,6 +35,23 @@ std::string_view finished_reason_label(FinishReason reason) {
   return "error";
 }
 
+void RecentSpeculation::add(const SpeculationCounts& step, Clock::time_point now) {
+  passes_.add(static_cast<double>(step.checks), now);
+  tokens_.add(static_cast<double>(step.tokens), now);
+  drafted_.add(static_cast<double>(step.drafted), now);
+  accepted_.add(static_cast<double>(step.accepted), now);
+  seconds_.add(step.seconds, now);
+  plain_seconds_.add(step.plain_seconds, now);
+}
+
+RecentSpeculation::Ratios RecentSpeculation::ratios(Clock::time_point now) const {
+  const auto ratio = [&](const RollingRate& part, const RollingRate& whole) {
+    const double of = whole.per_second(now);
+    return of > 0 ? std::optional(part.per_second(now) / of) : std::nullopt;
+  };
+  return {ratio(accepted_, drafted_), ratio(tokens_, passes_), ratio(plain_seconds_, seconds_)};
+}
+
 ServerMetrics::ServerMetrics(std::string model_name)
     : impl_(std::make_unique<Impl>(std::move(model_name))) {}
 ServerMetrics::~ServerMetrics() = default;
@@ -144,9 +161,11 @@ void ServerMetrics::on_step(const StepReport& step, Clock::time_point now) {
   const auto sampled = static_cast<double>(step.sampled_tokens);
   const auto prompt = static_cast<double>(step.prefill_rows);
   metrics.step_tokens.observe(prompt + sampled);
-  metrics.step_seconds.observe(step.schedule_seconds + step.forward_seconds + step.sample_seconds);
+  metrics.step_seconds.observe(step.draft_seconds + step.schedule_seconds + step.forward_seconds +
+                               step.sample_seconds);
   metrics.recent_output.add(sampled, now);
   metrics.recent_prompt.add(prompt, now);
+  if (step.speculation.checks > 0) metrics.recent_speculation.add(step.speculation, now);
   if (step.predicted_seconds > 0) {
     metrics.predicted_seconds.fetch_add(step.predicted_seconds, std::memory_order_relaxed);
     metrics.predicted_steps_seconds.fetch_add(step.forward_seconds, std::memory_order_relaxed);

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <span>
+#include <utility>
 
 #include "ridgeline/server/metrics/metric_store.h"
 #include "ridgeline/server/metrics/quoted_text.h"
@@ -47,6 +49,37 @@ std::string requests_json(ServerMetrics::Impl& metrics, const EngineStats& engin
   return out + "}}";
 }
 
+std::string speculation_json(const ServerMetrics::Impl& metrics,
+                             const SpeculationStats& speculation, Clock::time_point now) {
+  const SpeculationCounts& all = speculation.all;
+  std::string out = fmt::format(
+      R"("speculation":{{"enabled":{},"allowed":{},"max_draft":{},"passes":{},)"
+      R"("tokens":{},"drafts":{},"drafted":{},"accepted":{},"seconds":{:.6f},)"
+      R"("plain_seconds":{:.6f},"recent":{{)",
+      speculation.enabled, speculation.allowed, speculation.max_draft, all.checks, all.tokens,
+      speculation.drafts(), all.drafted, all.accepted, all.seconds, all.plain_seconds);
+  const RecentSpeculation::Ratios recent = metrics.recent_speculation.ratios(now);
+  const auto number = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.6g}", *value) : std::string("null");
+  };
+  fmt::format_to(std::back_inserter(out),
+                 R"("acceptance":{},"tokens_per_pass":{},"speedup":{}}},"drafters":[)",
+                 number(recent.acceptance), number(recent.tokens_per_pass), number(recent.speedup));
+  const char* comma = "";
+  for (const DrafterStats& drafter : speculation.drafters) {
+    fmt::format_to(std::back_inserter(out), R"({}{{"name":)", std::exchange(comma, ","));
+    append_quoted(drafter.name, out);
+    fmt::format_to(std::back_inserter(out),
+                   R"(,"drafted":{},"accepted":{},"seconds":{:.6f},"bytes":{}}})", drafter.drafted,
+                   drafter.accepted, drafter.seconds, drafter.bytes);
+  }
+  const auto places = static_cast<std::size_t>(speculation.max_draft);
+  fmt::format_to(std::back_inserter(out), R"(],"drafted_at":[{}],"accepted_at":[{}]}})",
+                 fmt::join(std::span(speculation.drafted_at).first(places), ","),
+                 fmt::join(std::span(speculation.accepted_at).first(places), ","));
+  return out;
+}
+
 }  // namespace
 
 std::string ServerMetrics::stats_json(const EngineStats& engine, const ServerState& state,
@@ -79,13 +112,14 @@ std::string ServerMetrics::stats_json(const EngineStats& engine, const ServerSta
          engine.kv_blocks, engine.kv_blocks_in_use, engine.kv_blocks_cached, engine.kv_waste,
          engine.prefix_query_tokens, engine.prefix_hit_tokens);
   append(R"(,"steps":{{"count":{},"schedule_seconds":{:.6f},"forward_seconds":{:.6f},)"
-         R"("sample_seconds":{:.6f},"prefill_share":{:.6g}}})",
+         R"("sample_seconds":{:.6f},"draft_seconds":{:.6f},"prefill_share":{:.6g}}},)",
          engine.steps, engine.schedule_seconds, engine.forward_seconds, engine.sample_seconds,
-         engine.prefill_share);
+         engine.draft_seconds, engine.prefill_share);
+  out += speculation_json(metrics, engine.speculation, now);
   append(R"(,"memory":{{"resident_bytes":{},"limit_bytes":{},"weight_bytes":{},)"
-         R"("kv_bytes":{},"workspace_bytes":{}}})",
+         R"("kv_bytes":{},"workspace_bytes":{},"draft_bytes":{}}})",
          state.resident_bytes, state.memory_limit_bytes, engine.weight_bytes, engine.kv_bytes,
-         engine.workspace_bytes);
+         engine.workspace_bytes, engine.draft_bytes);
   append(
       R"(,"degradation":{{"rung":{},"name":"{}","queue_delay":{:.6g},"low_priority_queue_delay":{:.6g},"kv_cache":{:.6g},)"
       R"("memory":{:.6g}}},"open_connections":{}}})",

@@ -23,12 +23,33 @@ std::int64_t num_characters(std::string_view text) {
 
 }  // namespace
 
+void add_speculation(std::optional<SpeculationCounts>& sum, const TokenEvent& event) {
+  if (!event.summary) return;
+  if (!sum) sum.emplace();
+  *sum += event.summary->speculation;
+}
+
+void write_speculation(const std::optional<SpeculationCounts>& counts, Json& usage) {
+  if (!counts || counts->checks == 0) return;
+  usage["speculation"] = {{"passes", counts->checks},
+                          {"tokens", counts->tokens},
+                          {"drafted_tokens", counts->drafted},
+                          {"accepted_tokens", counts->accepted},
+                          {"estimated_speedup", counts->speedup()}};
+}
+
 Json usage_json(const Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}}};
+  Json json{{"prompt_tokens", usage.prompt_tokens},
+            {"completion_tokens", usage.completion_tokens},
+            {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+            {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+            {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}}};
+  if (const auto& drafts = usage.speculation)
+    json["completion_tokens_details"].update(
+        {{"accepted_prediction_tokens", drafts->accepted},
+         {"rejected_prediction_tokens", drafts->drafted - drafts->accepted}});
+  write_speculation(usage.speculation, json);
+  return json;
 }
 
 std::string new_id(std::string_view prefix, int length) {

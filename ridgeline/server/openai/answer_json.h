@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,14 @@ namespace ridgeline::openai {
 
 struct Usage {
   std::int64_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0, reasoning_tokens = 0;
+  /// Of requests that have ended; absent: none has.
+  std::optional<SpeculationCounts> speculation;
 };
 Json usage_json(const Usage& usage);
+/// Takes what a request's last event says of its drafts.
+void add_speculation(std::optional<SpeculationCounts>& sum, const TokenEvent& event);
+/// Our own part of a usage; nothing where no draft could have been checked.
+void write_speculation(const std::optional<SpeculationCounts>& counts, Json& usage);
 
 /// `prefix` and 24 random letters and digits.
 std::string new_id(std::string_view prefix, int length = 24);

@@ -41,6 +41,7 @@ void ChatAnswer::on_event(std::size_t, TokenEvent&& event, std::string& out) {
   const int index = event.choice;
   Choice& choice = choices_[static_cast<std::size_t>(index)];
   cached_tokens_ = std::max(cached_tokens_, event.reused_tokens);
+  add_speculation(speculation_, event);
   if (!event.prompt_logprobs.empty()) prompt_logprobs_ = std::move(event.prompt_logprobs);
   if (choice.reader.finished()) return;
   ChoiceDelta delta = choice.reader.read(std::move(event));
@@ -173,6 +174,7 @@ Usage ChatAnswer::usage() const {
   Usage usage;
   usage.prompt_tokens = static_cast<std::int64_t>(plan_.prompt.size());
   usage.cached_tokens = cached_tokens_;
+  usage.speculation = speculation_;
   for (const Choice& choice : choices_) {
     usage.completion_tokens += choice.reader.num_tokens();
     usage.reasoning_tokens += choice.reader.num_reasoning_tokens();

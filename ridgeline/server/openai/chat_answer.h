@@ -50,6 +50,7 @@ class ChatAnswer : public Answer {
   std::vector<Choice> choices_;
   std::vector<TokenLogprobs> prompt_logprobs_;
   std::int64_t cached_tokens_ = 0;
+  std::optional<SpeculationCounts> speculation_;
   std::size_t open_choices_;
 };
 

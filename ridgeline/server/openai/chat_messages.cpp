@@ -12,38 +12,6 @@ namespace {
 constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant",
                                                     "tool"};
 
-/// The texts of a message's parts, one below the other, as vLLM joins them.
-std::string read_parts(Fields& message, const Json& parts) {
-  std::string text;
-  std::size_t index = 0;
-  for (const Json& part : parts) {
-    const std::string at = fmt::format("content[{}]", index++);
-    if (part.is_string()) {
-      if (!text.empty()) text += '\n';
-      text += part.get<std::string>();
-      continue;
-    }
-    if (!part.is_object()) {
-      message.fail_type(at, part, "an object with type and text");
-      return {};
-    }
-    Fields fields = message.within(part, at);
-    const std::string type = fields.text("type").value_or("");
-    const bool is_text = type == "text" || type == "input_text" || type == "output_text";
-    const bool is_refusal = type == "refusal";
-    if (!is_text && !is_refusal) {
-      fields.fail("type", type.empty() ? "is missing; expected text"
-                                       : fmt::format("is {}; this model reads only text", type));
-      return {};
-    }
-    const auto piece = fields.text(is_text ? "text" : "refusal");
-    if (!piece) fields.fail(is_text ? "text" : "refusal", "is missing; expected a string");
-    if (!text.empty()) text += '\n';
-    text += piece.value_or("");
-  }
-  return text;
-}
-
 Json read_tool_calls(Fields& message, const Json& calls) {
   Json normal = Json::array();
   for (const Json& call : calls) {
@@ -114,7 +82,7 @@ Json read_message(Fields& message, const ServedModel& served) {
   if (content != nullptr && content->is_string())
     text = content->get<std::string>();
   else if (content != nullptr && content->is_array())
-    text = read_parts(message, *content);
+    text = read_parts(message, "content", *content, "\n");  // as vLLM joins them
   else if (content != nullptr)
     message.fail_type("content", *content, "a string or an array of parts");
   else if (role != "assistant")
@@ -133,6 +101,38 @@ Json read_message(Fields& message, const ServedModel& served) {
 }
 
 }  // namespace
+
+std::string read_parts(Fields& fields, std::string_view path, const Json& parts,
+                       std::string_view between) {
+  std::string text;
+  std::size_t index = 0;
+  for (const Json& part : parts) {
+    const std::string at = fmt::format("{}[{}]", path, index++);
+    if (part.is_string()) {
+      if (!text.empty()) text += between;
+      text += part.get<std::string>();
+      continue;
+    }
+    if (!part.is_object()) {
+      fields.fail_type(at, part, "an object with type and text");
+      return {};
+    }
+    Fields inner = fields.within(part, at);
+    const std::string type = inner.text("type").value_or("");
+    const bool is_text = type == "text" || type == "input_text" || type == "output_text";
+    const bool is_refusal = type == "refusal";
+    if (!is_text && !is_refusal) {
+      inner.fail("type", type.empty() ? "is missing; expected text"
+                                      : fmt::format("is {}; this model reads only text", type));
+      return {};
+    }
+    const auto piece = inner.text(is_text ? "text" : "refusal");
+    if (!piece) inner.fail(is_text ? "text" : "refusal", "is missing; expected a string");
+    if (!text.empty()) text += between;
+    text += piece.value_or("");
+  }
+  return text;
+}
 
 Json read_messages(Fields& fields, std::string_view name, const ServedModel& served) {
   Json normal = Json::array();

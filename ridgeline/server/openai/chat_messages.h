@@ -7,6 +7,10 @@
 
 namespace ridgeline::openai {
 
+/// The texts of an array of parts, with `between` them; at `path` of `fields`. Parts that are not
+/// text are errors.
+std::string read_parts(Fields& fields, std::string_view path, const Json& parts,
+                       std::string_view between);
 /// Messages as chat templates expect them: content a text (or parts, where the template reads
 /// nothing else), the arguments of earlier calls objects, the role developer as system where the
 /// template does not know it. Errors name the message.

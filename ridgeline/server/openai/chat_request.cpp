@@ -14,7 +14,6 @@ namespace {
 constexpr RefusedField kRefused[] = {
     {"audio", "", "this model writes only text"},
     {"modalities", "[\"text\"]", "this model writes only text"},
-    {"prediction", "", "outputs are not predicted by requests"},
     {"functions", "[]", "it is deprecated, use tools"},
     {"function_call", "\"none\" \"auto\"", "it is deprecated, use tool_choice"},
     {"web_search_options", "", "there is no web search"},

@@ -60,6 +60,7 @@ void CompletionAnswer::on_event(std::size_t index, TokenEvent&& event, std::stri
   const std::size_t at = index * per_prompt + static_cast<std::size_t>(event.choice);
   Choice& choice = choices_[at];
   cached_tokens_[index] = std::max(cached_tokens_[index], event.reused_tokens);
+  add_speculation(speculation_, event);
   if (!event.prompt_logprobs.empty()) prompt_logprobs_[index] = std::move(event.prompt_logprobs);
   const bool was_finished = choice.reader.finished();
   ChoiceDelta delta = choice.reader.read(std::move(event));
@@ -166,6 +167,7 @@ Usage CompletionAnswer::usage() const {
   for (const auto& prompt : prompts_)
     usage.prompt_tokens += static_cast<std::int64_t>(prompt.size());
   for (const std::int64_t cached : cached_tokens_) usage.cached_tokens += cached;
+  usage.speculation = speculation_;
   if (!request_.scores_only)
     for (const Choice& choice : choices_) usage.completion_tokens += choice.reader.num_tokens();
   return usage;

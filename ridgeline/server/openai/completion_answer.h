@@ -51,6 +51,7 @@ class CompletionAnswer : public Answer {
   std::vector<Choice> choices_;  ///< [prompts][engine.choices]
   std::vector<std::vector<TokenLogprobs>> prompt_logprobs_;
   std::vector<std::int64_t> cached_tokens_;
+  std::optional<SpeculationCounts> speculation_;  ///< of the prompts that are done
   std::size_t open_choices_;
 };
 

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "ridgeline/server/openai/chat_messages.h"
+
 namespace ridgeline::openai {
 namespace {
 
@@ -122,6 +124,35 @@ void read_scheduling(Fields& fields, const ServedModel& served, Request& engine)
   engine.cache_salt = fields.text("cache_salt").value_or("");
 }
 
+/// OpenAI's predicted outputs. As a text of its own, so that nothing in it is a control token.
+std::vector<TokenId> read_prediction(Fields& fields, const ServedModel& served) {
+  const Json* prediction = fields.object("prediction");
+  if (prediction == nullptr) return {};
+  Fields inner = fields.within(*prediction, "prediction");
+  const std::string type = inner.text("type").value_or("");
+  if (type != "content")
+    inner.fail("type", type.empty() ? "is missing; expected content"
+                                    : "is " + ridgeline::quoted(type) + "; expected content");
+  const Json* content = inner.find("content");
+  std::string text;
+  if (content == nullptr)
+    inner.fail("content", "is missing; expected a string or an array of parts");
+  else if (content->is_string())
+    text = content->get<std::string>();
+  else if (content->is_array())
+    text = read_parts(inner, "content", *content, "");
+  else
+    inner.fail_type("content", *content, "a string or an array of parts");
+  if (!fields.ok()) return {};
+  Tokenizer::EncodeOptions options;
+  options.add_bos = options.add_eos = options.parse_special = false;
+  std::vector<TokenId> tokens = served.tokenizer->encode(text, options);
+  if (std::ssize(tokens) > served.context)
+    inner.fail("content", fmt::format("has {} tokens; expected at most {}, this model's context",
+                                      tokens.size(), served.context));
+  return tokens;
+}
+
 }  // namespace
 
 std::string read_model(Fields& fields, const ServedModel& served) {
@@ -158,6 +189,8 @@ GenerationRequest read_generation_fields(Fields& fields, const ServedModel& serv
     if (request.stream)
       fields.fail("prompt_logprobs", "is given with stream: true; expected a whole answer");
   }
+  request.engine.prediction = read_prediction(fields, served);
+  request.engine.speculate = fields.boolean("speculate").value_or(true);
   // Read by every client, but without a say in the result.
   fields.text("user");
   request.constraint = read_constraint(fields);

@@ -231,6 +231,7 @@ void Job::add_summary(const RequestSummary& s) {
   total_.reused_tokens += s.reused_tokens;
   total_.output_tokens += s.output_tokens;
   total_.preemptions += s.preemptions;
+  total_.speculation += s.speculation;
 }
 
 void Job::close_books() {
@@ -263,6 +264,7 @@ void Job::close_books() {
   const std::string reason = status_ == 499 ? "cancelled" : answer_->finish_reason();
   record.finish_reason = reason;
   record.preemptions = total_.preemptions;
+  if (total_.speculation.checks > 0) record.speculation = total_.speculation;
   record.error = error_;
   parts_.log->write(record);
 }

@@ -37,6 +37,7 @@ void ResponsesAnswer::begin(std::string& out) {
 
 void ResponsesAnswer::on_event(std::size_t, TokenEvent&& token, std::string& out) {
   cached_tokens_ = std::max(cached_tokens_, token.reused_tokens);
+  add_speculation(speculation_, token);
   begin(out);
   ChoiceDelta delta = reader_.read(std::move(token));
   for (const OutputPiece& piece : delta.pieces) take(piece, delta.logprobs, out);
@@ -197,12 +198,14 @@ Json ResponsesAnswer::response_json(const std::string& status) const {
   if (status == "in_progress") return response;
   if (status == "completed") response["completed_at"] = unix_seconds();
   const auto input = static_cast<std::int64_t>(plan_.prompt.size());
-  response["usage"] = {
+  Json usage = {
       {"input_tokens", input},
       {"input_tokens_details", {{"cached_tokens", cached_tokens_}, {"cache_write_tokens", 0}}},
       {"output_tokens", reader_.num_tokens()},
       {"output_tokens_details", {{"reasoning_tokens", reader_.num_reasoning_tokens()}}},
       {"total_tokens", input + reader_.num_tokens()}};
+  write_speculation(speculation_, usage);
+  response["usage"] = std::move(usage);
   return response;
 }
 

@@ -53,6 +53,7 @@ class ResponsesAnswer : public Answer {
   std::vector<Item> items_;
   int calls_ = 0;
   std::int64_t sequence_number_ = 0, cached_tokens_ = 0;
+  std::optional<SpeculationCounts> speculation_;
   bool begun_ = false;
   std::string error_;  ///< JSON, of a response that has failed
 };

@@ -75,6 +75,23 @@ function status(text, level = '') {
   $('rung').className = level;
 }
 
+// Of the last ten seconds, as the server has them.
+function showSpeculation({ enabled, allowed, drafted, accepted, recent, drafters }) {
+  $('speculation').hidden = !enabled;
+  const share = recent.acceptance;
+  $('accepted').textContent = !allowed ? 'stood down'
+    : share !== null ? `${(100 * share).toFixed(0)} %` : recent.speedup !== null ? 'none made' : '–';
+  fill($('accepted-share'), allowed ? share ?? 0 : 0, 1);
+  const parts = [];
+  if (recent.speedup !== null) {
+    parts.push(`${figure(recent.tokens_per_pass)} tokens per pass`,
+               `about ${figure(recent.speedup)} × plain decoding`);
+  }
+  const by = drafters.map(({ name, drafted: of, accepted: part }) => `${name} ${percent(part, of)}`);
+  parts.push(`since the start ${accepted} of ${drafted} (${by.join(', ')})`);
+  $('speculation-note').textContent = parts.join('; ');
+}
+
 function show(stats, now) {
   const { requests, tokens, latency_seconds: latency, kv_cache: kv, memory, degradation } = stats;
   if (stats.draining) status('shutting down', 'bad');
@@ -105,10 +122,12 @@ function show(stats, now) {
   $('kv-note').textContent =
     `${kv.in_use} in use, ${kv.cached} cached, ${kv.blocks - kv.in_use - kv.cached} free blocks; ` +
     `prompt tokens found there: ${percent(kv.prefix_hit_tokens, kv.prefix_query_tokens)}`;
+  showSpeculation(stats.speculation);
   $('memory').textContent = bytes(memory.resident_bytes);
   fill($('memory-used'), memory.resident_bytes, memory.limit_bytes);
   $('memory-note').textContent = `of ${bytes(memory.limit_bytes)}; weights ` +
-    `${bytes(memory.weight_bytes)}, KV cache up to ${bytes(memory.kv_bytes)}`;
+    `${bytes(memory.weight_bytes)}, KV cache up to ${bytes(memory.kv_bytes)}` +
+    (memory.draft_bytes > 0 ? `, drafters ${bytes(memory.draft_bytes)}` : '');
 
   const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
   $('counts').textContent =

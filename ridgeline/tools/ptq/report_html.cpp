@@ -9,11 +9,16 @@
 #include <map>
 
 #include "ridgeline/tools/ptq/quantize_report.h"
-#include "ridgeline/tools/ptq/report_plot.h"
-#include "ridgeline/tools/ptq/report_style.h"
+#include "ridgeline/tools/report/html_text.h"
+#include "ridgeline/tools/report/page_style.h"
+#include "ridgeline/tools/report/svg_canvas.h"
+#include "ridgeline/tools/report/svg_plot.h"
 
 namespace ridgeline::ptq {
 namespace {
+
+using report::escape_html;
+using report::kPlotColours;
 
 /// "blk.7.ffn_down.weight" is of layer 7 and of the kind "ffn_down".
 struct TensorPlace {
@@ -128,10 +133,11 @@ void Page::put_head() {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-      "'unsafe-inline'\">\n<title>{}: what quantization cost</title>\n<style>{}</style>\n</head>\n"
+      "'unsafe-inline'\">\n<title>{}: what quantization "
+      "cost</title>\n<style>{}{}</style>\n</head>\n"
       "<body>\n<header><h1>{}</h1>\n<p class=\"muted\">{} from {}, method: {}</p></header>\n",
-      name, kReportStyle, name, escape_html(report_.type), escape_html(file_name(report_.source)),
-      escape_html(report_.method));
+      name, report::kPlotStyle, report::kPageStyle, name, escape_html(report_.type),
+      escape_html(file_name(report_.source)), escape_html(report_.method));
 }
 
 void Page::put_cards() {
@@ -180,9 +186,11 @@ void Page::put_meaning() {
 }
 
 void Page::put_layers() {
-  std::vector<LayerSeries> series;
+  report::Plot plot;
+  plot.title = "SQNR by layer";
+  plot.x = {.title = "layer", .whole = true};
+  plot.y = {.title = "SQNR", .unit = "dB"};
   std::map<std::string_view, std::size_t> index;
-  int layers = 0;
   const TensorReport* worst = nullptr;
   for (const TensorReport& t : report_.tensors) {
     const TensorPlace place = place_of(t.name);
@@ -190,20 +198,18 @@ void Page::put_layers() {
     if (!std::isfinite(sqnr)) continue;
     if (worst == nullptr || sqnr < worst->quality.sqnr_db()) worst = &t;
     if (place.layer < 0) continue;
-    layers = std::max(layers, place.layer + 1);
-    const auto [at, is_new] = index.try_emplace(place.kind, series.size());
-    if (is_new) series.push_back({std::string(place.kind), {}});
-    auto& values = series[at->second].values;
-    values.resize(std::max(values.size(), static_cast<std::size_t>(place.layer) + 1));
-    values[static_cast<std::size_t>(place.layer)] = sqnr;
+    const auto [at, is_new] = index.try_emplace(place.kind, plot.series.size());
+    if (is_new) plot.series.push_back({.title = std::string(place.kind)});
+    plot.series[at->second].points.push_back({.x = static_cast<double>(place.layer), .y = sqnr});
   }
-  if (series.empty()) return;
-  put("<section><h2>SQNR by layer, in dB</h2>\n<ul class=\"legend\">");
-  for (std::size_t i = 0; i < series.size(); ++i)
-    put("<li>{}{}</li>\n", series_mark(i), escape_html(series[i].label));
-  put("</ul>\n<div class=\"plots\">{}{}</div>\n",
-      layer_plot(series, "SQNR in dB", {.name = "wide", .width = 920, .height = 320}),
-      layer_plot(series, "SQNR in dB", {.name = "narrow", .width = 362, .height = 300}));
+  if (plot.series.empty()) return;
+  for (report::Series& series : plot.series)
+    std::ranges::stable_sort(series.points, {}, &report::Point::x);  // files may go 1, 10, 11, 2
+  // From five below: what is left out underneath is the same for all.
+  plot.y.low = 5 * std::floor((worst->quality.sqnr_db() - 1) / 5);
+  put("<section><h2>SQNR by layer, in dB</h2>\n<div class=\"plots\">{}{}</div>\n",
+      svg_plot(plot, {.name = "wide", .width = 920, .height = 340}, "layersw").svg,
+      svg_plot(plot, {.name = "narrow", .width = 362, .height = 320}, "layersn").svg);
   put("<p class=\"muted\">More is better; 6 dB are one bit. Least: <code>{}</code> as {}, {:.2f} "
       "dB.</p></section>\n",
       escape_html(worst->name), name(worst->to), worst->quality.sqnr_db());
@@ -265,7 +271,7 @@ void Page::put_tensors() {
   for (const TensorReport& t : report_.tensors)
     if (const double sqnr = t.quality.sqnr_db(); std::isfinite(sqnr))
       sqnr_max = std::max(sqnr_max, sqnr);
-  put("<section><h2>Tensors</h2>\n<div class=\"wide-table\"><table>\n<thead><tr>"
+  put("<section><h2>Tensors</h2>\n<div class=\"wide-table\"><table class=\"names\">\n<thead><tr>"
       "<th class=\"left\">tensor</th><th class=\"left\">type</th><th>SQNR, dB</th>"
       "<th>max. error</th><th>bits</th><th>size</th><th>shape</th><th>s</th></tr></thead>\n"
       "<tbody>\n");
