@@ -116,6 +116,7 @@ void print_planted(const std::string& title, const std::vector<SpeculationLine>&
   columns.push_back({"control", "control", 3});
   columns.push_back({"of_best", "of the best", 3});
   columns.push_back({"estimate", "estimate", 3});
+  columns.push_back({"drafting", "drafting, %", 1, 1e2});
   columns.push_back({"checked", "drafted/pass", 2});
   columns.push_back({"tokens_per_pass", "tok/pass", 2});
   Table table(OutputFormat::kTable, columns);
@@ -128,8 +129,8 @@ void print_planted(const std::string& title, const std::vector<SpeculationLine>&
     const double passes = static_cast<double>(std::max<std::uint64_t>(1, control.checks));
     row.insert(row.end(),
                {rate(all.back().speedups).value_or(0) / best_of(all.first(lengths.size())),
-                control.speedup(), static_cast<double>(control.drafted) / passes,
-                control.tokens_per_check()});
+                control.speedup(), all.back().draft_seconds / all.back().seconds,
+                static_cast<double>(control.drafted) / passes, control.tokens_per_check()});
     table.row(row);
   }
 }
