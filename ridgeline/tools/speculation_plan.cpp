@@ -92,8 +92,14 @@ std::vector<SpeculationVariant> SpeculationPlan::add_planted(const std::vector<d
 }
 
 std::vector<SpeculationVariant> SpeculationPlan::add_rules() {
-  return {{"exact", {add(Kind::kModel)}},
-          {"rejection", {add(Kind::kRejectionModel)}, std::nullopt, AcceptanceRule::kRejection}};
+  // The control drafts as much as each rule makes worth it; at one length they are held side by
+  // side.
+  constexpr int kLength = 4;
+  const std::size_t exact = add(Kind::kModel), rejection = add(Kind::kRejectionModel);
+  return {{"exact", {exact}},
+          {"rejection", {rejection}, std::nullopt, AcceptanceRule::kRejection},
+          {"exact, 4 drafted", {exact}, kLength},
+          {"rejection, 4 drafted", {rejection}, kLength, AcceptanceRule::kRejection}};
 }
 
 Result<std::vector<SpeculationText>> prompt_texts(const std::vector<PromptLine>& lines,

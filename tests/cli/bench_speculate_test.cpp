@@ -79,7 +79,7 @@ TEST_F(BenchSpeculate, RulesWithADraftModel) {
   ASSERT_EQ(o.exit_code, 0) << o.err;
   EXPECT_THAT(o.out, AllOf(HasSubstr("| exact "), HasSubstr("identical"), HasSubstr("| rejection "),
                            HasSubstr("other by rule")));
-  EXPECT_EQ(report()["rules"].size(), 2u);
+  EXPECT_EQ(report()["rules"].size(), 4u);
 }
 
 TEST_F(BenchSpeculate, NonsenseIsOneSentence) {
