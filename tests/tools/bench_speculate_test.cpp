@@ -141,8 +141,9 @@ TEST_F(BenchSpeculate, RulesAreComparedOnOneEngine) {
   o.params.ignore_eos = true;
   const auto lines = bench->run({text}, variants, o);
   ASSERT_TRUE(lines) << lines.error().message;
-  ASSERT_EQ(lines->size(), 2u);
+  ASSERT_EQ(lines->size(), 4u);
   EXPECT_EQ((*lines)[0].different, 0);
+  EXPECT_EQ((*lines)[2].different, 0);
   for (const SpeculationLine& line : *lines) expect_counts(line, 2 * 39);
 }
 
