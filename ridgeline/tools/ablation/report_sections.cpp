@@ -110,7 +110,7 @@ report::Table attention_table(const ComplexityReport& found) {
   report::Table table;
   table.name = "attention";
   table.title = "Attention of one head over a prompt, head_dim 64, one thread";
-  table.columns = {{.name = "positions"},
+  table.columns = {{.name = "positions", .decimals = 0},
                    {.name = "score matrix", .unit = "MB"},
                    {.name = "score matrix", .unit = "ms"},
                    {.name = "tiles", .unit = "MB"},
@@ -128,9 +128,10 @@ report::Table kv_table(const ComplexityReport& found) {
   report::Table table;
   table.name = "kv";
   table.title = "Bytes of KV cache for a token";
-  table.columns = {{.name = "type", .left = true},
-                   {.name = "layers × KV heads × head_dim × bytes, K and V", .unit = "bytes"},
-                   {.name = "a block's bytes / 16", .unit = "bytes"}};
+  table.columns = {
+      {.name = "type", .left = true},
+      {.name = "layers × KV heads × head_dim × bytes, K and V", .unit = "bytes", .decimals = 0},
+      {.name = "a block's bytes / 16", .unit = "bytes", .decimals = 0}};
   for (const ComplexityReport::KvBytes& k : found.kv)
     table.rows.push_back({std::string(name(k.dtype)), k.formula, k.pool});
   return table;

@@ -61,8 +61,8 @@ report::Table checks_table(const ModelDiagnosis& model) {
   table.name = "predictions";
   table.title = "Predicted, and then measured";
   table.columns = {{.name = "test", .left = true},
-                   {.name = "tokens"},
-                   {.name = "depth"},
+                   {.name = "tokens", .decimals = 0},
+                   {.name = "depth", .decimals = 0},
                    {.name = "predicted", .unit = "tok/s"},
                    {.name = "measured", .unit = "tok/s"},
                    {.name = "error", .unit = "%", .decimals = 1},
