@@ -18,9 +18,9 @@ void SpeculationArguments::add_to(CLI::App& command) {
   command.add_option("--draft-model", draft_model,
                      "-md: a small model of the same vocabulary that guesses, too (" +
                          std::string(kModelHelp) + ")");
-  command.add_option("--draft-max", max_draft, "tokens guessed at once for one text")
-      ->check(CLI::Range(1, kMaxDraft))
-      ->capture_default_str();
+  max_option_ = command.add_option("--draft-max", max_draft, "tokens guessed at once for one text")
+                    ->check(CLI::Range(1, kMaxDraft))
+                    ->capture_default_str();
   command
       .add_option("--draft-rule", rule,
                   "exact: a guess is taken where the model's own draw is the same; rejection: more "
@@ -35,6 +35,12 @@ Result<SpeculationOptions> SpeculationArguments::options() const {
   };
   if (has("off") && (drafters.size() > 1 || !draft_model.empty()))
     return fail("--speculate off: expected no other drafter beside it, and no --draft-model");
+  if (has("off") && max_option_ != nullptr && max_option_->count() > 0)
+    return fail("--draft-max: expected a drafter, but --speculate is off");
+  if (rule == "rejection" && draft_model.empty())
+    return fail(
+        "--draft-rule rejection: expected --draft-model FILE; drafts without probabilities are "
+        "taken by the exact rule");
   SpeculationOptions o;
   o.lookup = has("lookup");
   o.recent = has("recent");

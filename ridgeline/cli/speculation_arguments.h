@@ -19,7 +19,11 @@ struct SpeculationArguments {
 
   /// What `drafters` holds beforehand is the command's default.
   void add_to(CLI::App& command);
+  /// Errors: arguments that say nothing together; a model that is not found.
   Result<SpeculationOptions> options() const;
+
+ private:
+  const CLI::Option* max_option_ = nullptr;
 };
 
 }  // namespace ridgeline::cli

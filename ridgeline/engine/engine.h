@@ -149,7 +149,7 @@ class Engine {
   void plan_drafts(std::int64_t prompt_rows);
   std::pair<std::int64_t, std::int64_t> wanted_positions(const ScheduledTokens& run) const;
   void build_batch(const ScheduledStep& step);
-  void commit(const ScheduledStep& step, std::vector<TokenEvent>& events);
+  void commit(const ScheduledStep& step, Clock::time_point start, std::vector<TokenEvent>& events);
   bool agrees(const WantedRow& row) const;
   /// Both of the rows [begin, end) of wanted_.
   void add_hidden(std::int64_t begin, std::int64_t end);

@@ -74,7 +74,7 @@ std::vector<TokenEvent> Engine::step() {
   report_.decode_rows = scheduled.decode_rows;
   report_.draft_rows = scheduled.draft_rows;
   report_.prefill_rows = scheduled.load.rows - scheduled.decode_rows - scheduled.draft_rows;
-  commit(scheduled, events);
+  commit(scheduled, start, events);
   report_.sample_seconds = seconds_since(start) - report_.draft_seconds - report_.schedule_seconds -
                            report_.forward_seconds;
   cost_.observe(scheduled.load, report_.forward_seconds);
@@ -154,8 +154,9 @@ void Engine::start_masks(const ScheduledStep& step) {
 }
 
 /// Each wanted row goes where it belongs: into an embedding, a prompt's log-probabilities, or to
-/// the sampler.
-void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) {
+/// the sampler. `start`: of the step.
+void Engine::commit(const ScheduledStep& step, Clock::time_point start,
+                    std::vector<TokenEvent>& events) {
   mask_worker_.wait();
   scheduler_->commit(step);
   const auto rows = static_cast<std::int64_t>(wanted_.size());
@@ -173,7 +174,8 @@ void Engine::commit(const ScheduledStep& step, std::vector<TokenEvent>& events) 
   scheduler_->settle(step);
   if (speculation_) {
     const SpeculationCounts before = speculation_->counts();
-    speculation_->learn(step, cost_, report_.forward_seconds);
+    const double others = seconds_since(start) - report_.draft_seconds - report_.forward_seconds;
+    speculation_->learn(step, cost_, report_.forward_seconds, others);
     report_.speculation = speculation_->counts().since(before);
   }
   remove_finished(events);

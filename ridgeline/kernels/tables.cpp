@@ -123,6 +123,13 @@ const KernelTable& avx512bf16_table() {
 bool has_avx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
 bool has_avx512(const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx512; }
 bool has_avx512_vnni(const CpuFeatures& cpu) { return has_avx512(cpu) && cpu.avx512_vnni; }
+bool has_avx2_vnni(const CpuFeatures& cpu) {
+#if defined(RIDGELINE_EVEX_VNNI)
+  return has_avx512_vnni(cpu);
+#else
+  return has_avx2(cpu) && cpu.avx_vnni;
+#endif
+}
 
 constexpr std::array kBuilt{
     BuiltIsa{"avx512bf16",
@@ -130,8 +137,7 @@ constexpr std::array kBuilt{
              avx512bf16_table},
     BuiltIsa{"avx512vnni", has_avx512_vnni, avx512vnni_table},
     BuiltIsa{"avx512", has_avx512, avx512_table},
-    BuiltIsa{"avx2vnni", [](const CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; },
-             avx2vnni_table},
+    BuiltIsa{"avx2vnni", has_avx2_vnni, avx2vnni_table},
     BuiltIsa{"avx2", has_avx2, avx2_table},
     BuiltIsa{"generic", [](const CpuFeatures&) { return true; }, generic_table},
 };

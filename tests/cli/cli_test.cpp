@@ -205,6 +205,13 @@ TEST_F(Cli, BadInputIsOneSentence) {
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--kv-memory", "1000T"}),
                "of memory are free");
   expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--temp", "-2"}), "temperature");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--speculate", "off,lookup"}),
+               "--speculate off");
+  expect_error(
+      ridgeline({"run", "-m", model_, "-p", "x", "--speculate", "off", "--draft-max", "4"}),
+      "--draft-max");
+  expect_error(ridgeline({"run", "-m", model_, "-p", "x", "--draft-rule", "rejection"}),
+               "expected --draft-model");
   expect_error(ridgeline({"eval", "-m", model_}), "nothing to score");
   EXPECT_EQ(ridgeline({"run", "--no-such-flag"}).exit_code, 1);
   EXPECT_EQ(ridgeline({}).exit_code, 1);

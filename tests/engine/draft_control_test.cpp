@@ -9,6 +9,7 @@
 #include <cmath>
 #include <functional>
 #include <random>
+#include <utility>
 
 namespace ridgeline {
 namespace {
@@ -229,6 +230,9 @@ TEST(DraftControl, PlainSecondsAreThoseOfAsManySteps) {
   EXPECT_DOUBLE_EQ(DraftControl::plain_seconds(cost, {8, 36}, {1, 1}, 3), 1.8 + 2.0);
 }
 
+/// What a model takes to read a token, of what it takes to draft one.
+constexpr double kReading = 1.0 / 30;
+
 /// Engine, machine and texts.
 struct World {
   std::function<double(std::int64_t)> truth = gentle;  ///< of a forward pass over so many rows
@@ -238,8 +242,10 @@ struct World {
   std::function<double(int, std::int64_t)> acceptance;
   bool lookup = true;
   double draft_seconds = 0;  ///< of the model, for each token; 0: there is none
+  std::int64_t prompt = 0;   ///< tokens that the model has to read first
   int batch = 1;
   std::int64_t tokens = 4000;  ///< of each sequence
+  int texts = 1;               ///< one after the other
   bool measured = true;
   unsigned seed = 1;
 };
@@ -256,8 +262,6 @@ struct Outcome {
 class Simulation {
  public:
   explicit Simulation(const World& world) : world_(world), random_(world.seed) {
-    for (int i = 0; i < world.batch; ++i) histories_.push_back(control_.new_history());
-    done_.assign(histories_.size(), 0);
     if (world.measured)
       for (const std::int64_t rows : CostCurve::kKnots)
         if (rows <= 256) cost_.set(rows, std::min(take(rows), take(rows)));
@@ -265,7 +269,13 @@ class Simulation {
   }
 
   Outcome run() {
-    while (*std::ranges::min_element(done_) < world_.tokens) step();
+    for (int text = 0; text < world_.texts; ++text) {
+      const auto batch = static_cast<std::size_t>(world_.batch);
+      histories_.assign(batch, control_.new_history());
+      done_.assign(batch, 0);
+      unread_.assign(batch, world_.prompt);
+      while (*std::ranges::min_element(done_) < world_.tokens) step();
+    }
     return std::move(outcome_);
   }
 
@@ -274,6 +284,10 @@ class Simulation {
     if (world_.slowdowns && random_() % 300 == 0) slow_ = 50;
     if (slow_ > 0) --slow_;
     return world_.truth(rows) * std::exp(world_.noise * normal_(random_)) * (slow_ > 0 ? 2 : 1);
+  }
+  /// Of the model, beside the token that it drafts from.
+  double read_seconds(std::int64_t tokens) const {
+    return kReading * world_.draft_seconds * static_cast<double>(tokens);
   }
   int right(int drafter, std::int64_t from, int most) {
     int count = 0;
@@ -292,6 +306,8 @@ class Simulation {
     for (std::size_t i = 0; i < batch; ++i) {
       candidates.push_back(candidate_of(histories_[i], &looked_up));
       candidates.back().generated = done_[i];
+      candidates.back().left = world_.tokens - done_[i];
+      candidates.back().backlog_seconds = read_seconds(unread_[i]);
     }
     std::vector<Draft> drafts(batch);
     double drafting = 0;
@@ -302,6 +318,8 @@ class Simulation {
         drafts[i] = draft_of(asked[i]);
         candidates[i].drafts[kModel] = &drafts[i];
         drafting += asked[i] * world_.draft_seconds;
+        if (asked[i] == 0) continue;
+        drafting += read_seconds(std::exchange(unread_[i], 0));
       }
     }
     const std::vector<DraftChoice> choices = control_.choose(candidates, cost_, {}, 1000, drafting);
@@ -323,6 +341,9 @@ class Simulation {
       }
       const std::int64_t more = 1 + std::min(choices[i].length, hits);
       done_[i] += more;
+      // What it drafted itself it has read, but for the last token.
+      const auto drafted = static_cast<int>(drafts[i].tokens.size());
+      unread_[i] += drafted == 0 ? more : of_model >= drafted ? 1 : 0;
       outcome_.tokens += more;
     }
     outcome_.seconds_at.resize(static_cast<std::size_t>(done_[0]), outcome_.seconds);
@@ -337,7 +358,7 @@ class Simulation {
   DraftControl control_{2};
   CostCurve cost_;
   std::vector<DraftHistory> histories_;
-  std::vector<std::int64_t> done_;
+  std::vector<std::int64_t> done_, unread_;
   int slow_ = 0;
   Outcome outcome_;
 };
@@ -395,6 +416,27 @@ TEST(DraftControlSimulated, ComesNearTheBestFixedLength) {
           EXPECT_GT(outcome.expected / outcome.seconds,
                     (measured ? 0.95 : 0.8) * best_fixed_rate(world, acceptance, draft_seconds))
               << measured << " " << draft_seconds << " " << acceptance;
+        }
+}
+
+// Short texts, each with a prompt that the model has to read before it can be wrong.
+TEST(DraftControlSimulated, LosesLittleOnShortTexts) {
+  for (const std::int64_t prompt : {64, 512, 4096})
+    for (const std::int64_t tokens : {32, 128, 512})
+      for (const double draft_seconds : {0.1, 0.3})
+        for (const int texts : {1, 20}) {
+          const World world{.acceptance = [](int, std::int64_t) { return 0.0; },
+                            .lookup = false,
+                            .draft_seconds = draft_seconds,
+                            .prompt = prompt,
+                            .tokens = tokens,
+                            .texts = texts};
+          const Outcome outcome = Simulation(world).run();
+          // A new engine gives its draft model a chance: a prompt is read, and some drafts checked.
+          const double first = kReading * draft_seconds * static_cast<double>(prompt) + 3;
+          const double plain = static_cast<double>(outcome.tokens) / plain_rate(world);
+          EXPECT_LT(outcome.seconds, 1.02 * plain + first)
+              << prompt << " " << tokens << " " << draft_seconds << " " << texts;
         }
 }
 

@@ -7,7 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "ridgeline/engine/engine.h"
@@ -21,7 +24,7 @@ namespace {
 
 class SpeculationTest : public testing::Test {
  protected:
-  void TearDown() override { std::remove(path_.c_str()); }
+  void TearDown() override { std::filesystem::remove_all(path_); }
 
   std::unique_ptr<Engine> load(EngineOptions options) const {
     options.backend.threads = 2;
@@ -34,7 +37,7 @@ class SpeculationTest : public testing::Test {
 
   static Request request(std::uint64_t seed, double temperature, int max_tokens) {
     Request r;
-    for (TokenId id = 0; id < 21; ++id) r.prompt.push_back(40 + id * 5);
+    for (TokenId id = 0; id < 21; ++id) r.prompt.push_back(3 + id * 7 % 60);
     r.params.max_tokens = max_tokens;
     r.params.ignore_eos = true;
     r.params.temperature = temperature;
@@ -94,6 +97,31 @@ TEST_P(SpeculationIsa, EveryWeightType) {
     SCOPED_TRACE(type.name);
     test::write_random_model(path_, {.dtype = type.dtype, .layers = 1, .ffn_size = 256});
     expect_same_text({});
+  }
+}
+
+/// A folder that GPTQModel packed, with a tokenizer of one letter for each token.
+void copy_packed4_folder(const std::string& name, const std::string& to) {
+  namespace fs = std::filesystem;
+  const fs::path from = fs::path(RIDGELINE_SOURCE_DIR "/tests/data/oracles/packed4") / name;
+  fs::create_directories(to);
+  for (const char* file : {"config.json", "model.safetensors"})
+    fs::copy_file(from / file, fs::path(to) / file, fs::copy_options::overwrite_existing);
+  nlohmann::json letters;
+  for (int id = 0; id < 64; ++id) letters[std::string(1, static_cast<char>('0' + id))] = id;
+  const nlohmann::json tokenizer{
+      {"model", {{"type", "BPE"}, {"vocab", letters}, {"merges", nlohmann::json::array()}}},
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+      {"decoder", {{"type", "ByteLevel"}}}};
+  std::ofstream(fs::path(to) / "tokenizer.json") << tokenizer;
+}
+
+TEST_P(SpeculationIsa, EveryInt4Type) {
+  path_ = test::temporary_path("speculation-int4");
+  for (const char* folder : {"gptq-act-order", "gptq-column", "awq-128"}) {  // 32, 64, 128
+    SCOPED_TRACE(folder);
+    copy_packed4_folder(folder, path_);
+    expect_same_text({.context = 64});
   }
 }
 

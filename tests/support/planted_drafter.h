@@ -36,7 +36,7 @@ class PlantedDrafter : public Drafter {
       for (std::size_t at = r.tokens.size() - static_cast<std::size_t>(prompt);
            at < text.size() && r.draft->tokens.size() < static_cast<std::size_t>(r.most); ++at)
         r.draft->tokens.push_back(
-            {right(random_) ? text[at] : static_cast<TokenId>(random_() % 259),
+            {right(random_) ? text[at] : static_cast<TokenId>(random_() % kTokens),
              static_cast<std::uint8_t>(random_() % kConfidenceClasses)});
     }
   }
@@ -46,6 +46,9 @@ class PlantedDrafter : public Drafter {
   int finished = 0;
 
  private:
+  /// The smallest vocabulary of a test's models.
+  static constexpr TokenId kTokens = 64;
+
   double agreement_;
   std::mt19937 random_;
   std::map<std::pair<std::vector<TokenId>, std::pair<std::uint64_t, int>>, std::vector<TokenId>>

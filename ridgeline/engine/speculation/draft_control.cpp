@@ -29,8 +29,6 @@ constexpr double kSadSurprise = 2.5, kGladSurprise = 3;
 constexpr double kLeastVariance = 0.09;
 
 constexpr int kProbeTokens = 3;
-/// What probes may save up, in steps' time.
-constexpr double kMostProbeSteps = 64;
 /// A sequence is expected to go on for as long as it has (Lindy's law), and at least for this.
 constexpr std::int64_t kFewestLeft = 32;
 
@@ -154,8 +152,7 @@ void DraftControl::add_step(double seconds) {
   ++steps_;
   step_seconds_ +=
       (seconds - step_seconds_) / static_cast<double>(std::min<std::uint64_t>(steps_, 32));
-  probe_seconds_ =
-      std::min(probe_seconds_ + kProbeShare * seconds, kMostProbeSteps * step_seconds_);
+  seconds_since_probe_ += seconds;
 }
 
 /// What the drafts would save over the tokens to come is more than catching up takes.
@@ -214,7 +211,11 @@ void DraftControl::probe(int drafter, std::span<const DraftCandidate> candidates
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const DraftCandidate& candidate = candidates[i];
     const int tokens = std::min(kProbeTokens, candidate.most);
-    if (tokens <= 0 || tokens * seconds_each + candidate.backlog_seconds > probe_seconds_) continue;
+    const double seconds = tokens * seconds_each + candidate.backlog_seconds;
+    const double generating = static_cast<double>(candidate.generated) * step_seconds_;
+    if (tokens <= 0 || seconds > kProbeShare * seconds_since_probe_ ||
+        seconds > kSequenceProbeShare * generating)
+      continue;
     if (chosen < candidates.size() &&
         candidate.history->heard[d] >= candidates[chosen].history->heard[d])
       continue;
@@ -224,7 +225,7 @@ void DraftControl::probe(int drafter, std::span<const DraftCandidate> candidates
   }
   if (chosen == candidates.size()) return;
   lengths[chosen] = std::min(kProbeTokens, candidates[chosen].most);
-  probe_seconds_ -= lengths[chosen] * seconds_each + candidates[chosen].backlog_seconds;
+  seconds_since_probe_ = 0;
 }
 
 std::vector<DraftChoice> DraftControl::choose(std::span<const DraftCandidate> candidates,

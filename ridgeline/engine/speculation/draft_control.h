@@ -64,8 +64,10 @@ struct DraftChoice {
 class DraftControl {
  public:
   static constexpr double kMargin = 0.01;
-  /// Of the time, what asking a drafter may cost that does not pay, to learn of a change.
-  static constexpr double kProbeShare = 0.01;
+  /// Of the time, what asking a drafter may cost that does not pay, to learn of a change: of all
+  /// time since it was last asked for that reason, and of the time that a sequence has generated.
+  /// What was saved up is gone then, or a drafter at fault would be asked again and again.
+  static constexpr double kProbeShare = 0.01, kSequenceProbeShare = 0.02;
   /// After so many steps with checks one goes without: what plain decoding takes is measured
   /// afresh, and nothing else would tell that it has become the faster way.
   static constexpr int kPlainEvery = 128;
@@ -119,8 +121,8 @@ class DraftControl {
   std::vector<Rates> all_;  ///< [drafter]: of all sequences
   std::uint64_t steps_ = 0;
   int checks_in_a_row_ = 0;
-  double step_seconds_ = 0;   ///< mean
-  double probe_seconds_ = 0;  ///< that probes may take now
+  double step_seconds_ = 0;  ///< mean
+  double seconds_since_probe_ = 0;
 };
 
 }  // namespace ridgeline

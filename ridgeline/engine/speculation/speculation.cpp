@@ -208,8 +208,9 @@ void Speculation::choose(const Step& step) {
   }
 }
 
-void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds) {
-  const double seconds = forward_seconds + draft_seconds_;
+void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds,
+                        double other_seconds) {
+  const double seconds = forward_seconds + other_seconds + draft_seconds_;
   control_.add_step(seconds);
   // One token at a time, the same tokens would have taken as many steps of all that generate as
   // these said tokens in the mean; prompts beside them are computed once.
@@ -232,6 +233,7 @@ void Speculation::learn(const ScheduledStep& step, const CostCurve& cost, double
     plain_seconds *=
         DraftControl::plain_seconds(cost, beside, decodes, said) / cost.seconds(step.load);
   }
+  plain_seconds += other_seconds;  // sampling above all: of the same tokens
   stats_.all.seconds += seconds;
   stats_.all.plain_seconds += plain_seconds;
   for (const ScheduledTokens& run : step.runs) {

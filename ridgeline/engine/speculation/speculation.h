@@ -37,8 +37,10 @@ class Speculation {
     std::int64_t rows = 0;  ///< that drafts may take at most
   };
   void plan(std::span<const std::unique_ptr<Sequence>> running, const Step& step);
-  /// After Scheduler::settle. `forward_seconds`: of the step's forward pass.
-  void learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds);
+  /// After Scheduler::settle. `forward_seconds`: of the step's forward pass; `other_seconds`:
+  /// what else the step took, but for the drafts.
+  void learn(const ScheduledStep& step, const CostCurve& cost, double forward_seconds,
+             double other_seconds);
   /// The sequence will not say more.
   void finish(Sequence& sequence);
 

@@ -48,10 +48,21 @@ using Four = VecI;
 using Two = VecI;
 RIDGELINE_INLINE Four four(const std::byte* p) { return broadcast_i(p); }
 RIDGELINE_INLINE Two two(const std::byte* p) { return broadcast_i(p); }
+#if defined(RIDGELINE_EVEX_VNNI)  // CMakeLists.txt
+RIDGELINE_INLINE VecI dot4(VecI acc, VecI u, Four x) {
+  asm("%{evex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(u), "x"(x));
+  return acc;
+}
+RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) {
+  asm("%{evex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));
+  return acc;
+}
+#else
 RIDGELINE_INLINE VecI dot4(VecI acc, VecI u, Four x) { return _mm256_dpbusd_avx_epi32(acc, u, x); }
 RIDGELINE_INLINE VecI add_pairs(VecI acc, VecI w, Two x) {
   return _mm256_dpwssd_avx_epi32(acc, w, x);
 }
+#endif
 
 #endif
 
