@@ -206,7 +206,7 @@ TEST_F(CompanyTest, DraftsChangeNothing) {
       EXPECT_GT(s.all.acceptance(), 0.9);
     else
       EXPECT_NEAR(s.all.acceptance(), agreement == 0 ? 0.005 : 0.25, agreement == 0 ? 0.005 : 0.1);
-    EXPECT_GT(stats_.preemptions, 3u);
+    EXPECT_GT(stats_.preemptions, 1u);
     EXPECT_GT(stats_.prefix_hit_tokens, 100u);
   }
 }
